@@ -14,7 +14,7 @@ use std::{hint::black_box, time::Duration};
 
 use tidegate_circuit_breaker::{Breaker, ManualClock};
 
-/// How often each path is gone.
+/// How often each path is taken.
 const CALLS: u32 = 1000;
 
 /// A call that is let through and succeeds.
@@ -25,7 +25,7 @@ fn closed_call(breaker: &Breaker<ManualClock>) {
     }
 }
 
-/// A call that is turned away. Its clock is one that costs a load.
+/// A call that is refused. Its clock costs one load.
 #[inline(never)]
 fn refusal(breaker: &Breaker<ManualClock>) {
     drop(black_box(breaker.try_enter()));

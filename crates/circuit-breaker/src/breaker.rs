@@ -37,9 +37,9 @@ use crate::{
 /// | `breaker.fail_fast()` | [`&FailFast`](FailFast) | refuses | borrow the breaker |
 /// | `arc.fail_fast_owned()` | [`OwnedFailFast`](crate::OwnedFailFast) | refuses | own a share |
 ///
-/// Code that must not wait names one of the last two: an `Arc<Breaker>` never becomes one by
-/// itself. By whatever handle a call enters, alone or in a row, the breaker's [`Classifier`] says
-/// how it went.
+/// Code that must not wait takes one of the last two types: an `Arc<Breaker>` is never converted to
+/// one implicitly. By whatever handle a call enters, alone or in a row, the breaker's
+/// [`Classifier`] says how it went.
 ///
 /// [`Classifier`]: crate::Classifier
 ///
@@ -128,7 +128,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// it has closed.
     ///
     /// With a [`probe_timeout`](Builder::probe_timeout) the waiter also writes off a probe that
-    /// takes longer.
+    /// takes longer than that.
     ///
     /// # Cancel safety
     ///
@@ -136,8 +136,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     ///
     /// # Errors
     ///
-    /// [`Refused`] when the breaker is forced open, now or while the caller waits: there is no time
-    /// at which that ends.
+    /// [`Refused`] when the breaker is forced open, now or while the caller waits: a forced state
+    /// has no end that the caller could wait for.
     ///
     /// # Examples
     ///

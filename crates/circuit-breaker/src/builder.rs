@@ -55,22 +55,22 @@ impl<C, O, J> Builder<C, O, J> {
     }
 
     /// Trips also when `predicate` returns `true` for the window's statistics, whatever the rule of
-    /// [`trip_on`](Self::trip_on) says; that may be [`TripRule::never`]. Default: no predicate.
+    /// [`trip_on`](Self::trip_on) says; the rule may be [`TripRule::never`]. Default: no predicate.
     ///
-    /// The breaker calls it after each success and failure while it is closed or [observes
-    /// only](crate::State::ObserveOnly), unless it trips anyway; with
-    /// [`count_inflight_slow`](TripRule::count_inflight_slow) also when a call enters, at most once
-    /// in an eighth of the slow-call threshold: then the statistics that the predicate gets include
-    /// slow calls in flight. No lock is held, and several threads may call it at once. The
+    /// It is called after each success and failure while the breaker is closed or [observes
+    /// only](crate::State::ObserveOnly), unless the breaker trips anyway. With
+    /// [`count_inflight_slow`](TripRule::count_inflight_slow) the statistics include slow calls in
+    /// flight, and the predicate is also called when a call enters, at most once in an eighth of
+    /// the slow-call threshold. No lock is held, and several threads may call it at once. The
     /// predicate must not use the breaker. For each call of the predicate the breaker reads the
-    /// window; of a window by time it adds up every thread's part.
+    /// window, and adds up the shards of all threads if it is a window by time.
     ///
     /// # Panics
     ///
-    /// A panic of the predicate propagates to the caller in whose call it was evaluated. An outcome
-    /// that this call has brought is counted all the same. If that thread is already unwinding
-    /// while it settles a call, the panic ends there and counts as `false` (without `std` it aborts
-    /// the process).
+    /// A panic of the predicate propagates to the caller in whose call it was evaluated. If that
+    /// call is being settled, its outcome is counted all the same. If that thread is already
+    /// unwinding while it settles a call, the panic ends there and counts as `false` (without `std`
+    /// it aborts the process).
     ///
     /// # Examples
     ///
@@ -110,7 +110,8 @@ impl<C, O, J> Builder<C, O, J> {
         self
     }
 
-    /// Sets how many probes must succeed, before one fails, to close again, 1 to 8191. Default: 1.
+    /// Sets after how many successful probes the breaker closes again, if none fails before; 1 to
+    /// 8191. Default: 1.
     pub fn close_after(mut self, n: u32) -> Self {
         self.settings.close_after = n;
         self
@@ -121,9 +122,9 @@ impl<C, O, J> Builder<C, O, J> {
     ///
     /// A probe that hangs, or whose pass was leaked, would keep its slot for ever. With this it is
     /// written off: the breaker trips as for any failed probe, which frees the slots of all its
-    /// probes. A result that still comes counts as late. The next caller that enters, or one that
-    /// waits in [`enter`](Breaker::enter), writes it off; no background thread does. Choose a time
-    /// above the call's own timeout.
+    /// probes. A result that comes after that counts as late. The next caller that enters, or one
+    /// that waits in [`enter`](Breaker::enter), writes the probe off; no background thread does.
+    /// Choose a time above the call's own timeout.
     ///
     /// # Examples
     ///
@@ -152,8 +153,8 @@ impl<C, O, J> Builder<C, O, J> {
     /// Seeds the jitter, together with the time of each trip. Default: 0.
     ///
     /// Equal seeds, times and numbers of earlier draws give equal jitter: with a clock turned by
-    /// hand everything is repeatable. On a real clock two breakers hardly ever trip at the same
-    /// nanosecond.
+    /// hand everything is repeatable. On a real clock the jitter of two breakers differs even with
+    /// equal seeds, since they hardly ever trip at the same nanosecond.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -174,12 +175,13 @@ impl<C, O, J> Builder<C, O, J> {
     /// Classifies the result of every call as a success, a failure or neither. Default: the
     /// result's own [`Classify`](crate::gate::Classify) decides.
     ///
-    /// It decides by whatever way a call goes: [`call`](Breaker::call) and its relatives, `run` and
-    /// its relatives by any handle of the breaker, and a row of [gates](crate::Gate), in which each
-    /// gate goes by its own rule. A pass that the caller settles by hand is not classified.
+    /// The classifier decides in every way to make a call: in [`call`](Breaker::call) and its
+    /// relatives, in `run` and its relatives by any handle of the breaker, and in a row of
+    /// [gates](crate::Gate), in which each gate goes by its own rule. A pass that the caller
+    /// settles by hand is not classified.
     ///
-    /// The closure classifies one type: that of its argument. A breaker that sees several types has
-    /// a [`classifier`](Self::classifier) of a type of its own, or classifies the error only
+    /// The closure classifies one type: that of its argument. For results of several types, set a
+    /// [`classifier`](Self::classifier) of a type of your own, or classify the errors only
     /// ([`classify_errors`](Self::classify_errors)).
     ///
     /// # Panics

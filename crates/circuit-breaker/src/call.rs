@@ -101,7 +101,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// Waits on this thread until the breaker lets the caller in, then runs `act`, and settles as
     /// [`call`](Self::call) does.
     ///
-    /// It is [`Gate::run`], and needs no import of it.
+    /// The same as [`Gate::run`], without an import of the trait.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// Waits until the breaker lets the caller in, then runs `future`, and settles as
     /// [`call`](Self::call) does.
     ///
-    /// It is [`Gate::run_async`], and needs no import of it.
+    /// The same as [`Gate::run_async`], without an import of the trait.
     ///
     /// # Cancel safety
     ///
@@ -158,9 +158,9 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         self.call_or_else(act, fallback)
     }
 
-    /// Returns `result` with the outcome that the breaker's [`Classifier`] gives it, for another
-    /// gate: one that lets a result classify itself. A gate that this breaker is a part of needs no
-    /// such thing: there the breaker's classifier decides anyway.
+    /// Returns `result` with the outcome that the breaker's [`Classifier`] gives it: for another
+    /// gate, at which results classify themselves. In a row that this breaker is a part of, that is
+    /// not needed: there the breaker's classifier decides anyway.
     ///
     /// # Examples
     ///
@@ -232,7 +232,7 @@ impl<'a, C: Clock, O: Observer> Failing<'a, C, O> {
 
     #[inline]
     fn settle(self, outcome: Outcome) {
-        // Not dropped, which would settle it again.
+        // It is not dropped, since the drop would settle it again.
         let Self { machine, parts } = &*ManuallyDrop::new(self);
         machine.settle(parts.0, parts.1, outcome);
     }

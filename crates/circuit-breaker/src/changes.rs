@@ -49,8 +49,8 @@ impl<C, O> fmt::Debug for UntilClosed<'_, C, O> {
 /// Sees the changes of a breaker's state, one wait after the other:
 /// [`Breaker::state_changes`](crate::Breaker::state_changes).
 ///
-/// A wait ends with the newest state, once that is another than the one seen last. Changes that
-/// come faster than the waiter polls become one, or none if they lead back to the state seen last;
+/// A wait ends as soon as the state is not the one seen last, and returns it. Changes that come
+/// faster than the waiter polls become one, or none if they lead back to the state seen last;
 /// [`StateChange::generation`] tells how many transitions there were. Code that must be notified of
 /// each change, of a reset that changes nothing but the counts, or of a trip that is only observed,
 /// implements [`Observer`](crate::Observer).
@@ -84,7 +84,7 @@ pub struct StateChange {
     /// The state.
     pub state: State,
     /// The number of the transition to it, modulo 2³². Each change of state, each reset, each
-    /// forced state and each trip that is only observed takes the next.
+    /// forced state and each trip that is only observed takes the next number.
     pub generation: u32,
 }
 
@@ -98,7 +98,7 @@ impl<'a, C: Clock, O: Observer> StateChanges<'a, C, O> {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future before it resolves leaves no trace: the next one sees what this one
+    /// Dropping the future before it resolves leaves no trace: the next future sees what this one
     /// would have seen.
     #[allow(clippy::should_implement_trait, reason = "it waits, as a stream's `next` does")]
     pub fn next(&mut self) -> NextChange<'_, 'a, C, O> {

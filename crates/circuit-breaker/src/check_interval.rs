@@ -14,7 +14,7 @@ pub(crate) struct CheckInterval {
 }
 
 impl CheckInterval {
-    /// Makes one check due in every `every` nanoseconds, 0 counting as 1; the first is due at once.
+    /// Makes a check due in each `every` nanoseconds; 0 counts as 1. The first is due at once.
     pub(crate) fn new(every: u64) -> Self {
         Self { next: AtomicU64::new(0), every: every.max(1) }
     }

@@ -72,8 +72,8 @@ pin_project! {
         C: Timer,
     {
         waiter: Waiter,
-        // When the caller checks again even if it is not notified, as of the latest poll: the open
-        // time ends, or a probe becomes overdue, which trips the breaker. `NEVER` while only a
+        // When the caller checks again without a notification, as of the latest poll: the open time
+        // then ends, or a probe becomes overdue, which trips the breaker. `NEVER` while only a
         // notification can help.
         until: Timestamp,
         // INVARIANT: sleeps until `until`.

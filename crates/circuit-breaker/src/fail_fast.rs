@@ -6,7 +6,7 @@ use tidegate_core::SystemClock;
 
 use crate::{classifier::ByResult, machine::Machine};
 
-/// The side of a [`Breaker`](crate::Breaker) that never waits: a reference to it is a gate.
+/// A [`Breaker`](crate::Breaker) without its methods that wait: a reference to this type is a gate.
 /// Returned by [`Breaker::fail_fast`](crate::Breaker::fail_fast).
 /// [`OwnedFailFast`](crate::OwnedFailFast) is its owned form.
 #[must_use = "a gate does nothing until it is entered"]

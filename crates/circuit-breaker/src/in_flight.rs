@@ -19,12 +19,12 @@ use crate::{
 /// Slices that a threshold is cut into.
 const SLICES_OF_THRESHOLD: u64 = 8;
 
-/// Slots for slices: so many that, when a slot is reused, its old slice is older than the
+/// Slots for slices. There are so many that, when a slot is reused, its old slice is older than the
 /// threshold.
 const SLOTS: usize = 16;
 
-/// Counts the calls in flight, each in the shard of the thread on which it began and the slice of
-/// time in which it did.
+/// Counts the calls in flight by the shard of the thread, and the slice of time, in which they
+/// began.
 #[derive(Debug)]
 pub(crate) struct InFlight {
     shards: Shards<PerGeneration<StartRing>>,

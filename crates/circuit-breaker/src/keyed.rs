@@ -28,10 +28,10 @@ use crate::{
 /// forgotten with it. No new key evicts a breaker that refuses, or that was forced into its state.
 /// So choose `max_keys` above the number of keys that are in use within an open time.
 ///
-/// Finding a breaker costs one lock, shared with few other keys, and the count of an `Arc`; a
-/// caller that uses the same key again and again should keep the `Arc`. A breaker takes a few
-/// hundred bytes and a cache line or two for each thread that can run at once, its window apart;
-/// the crate's `tests/memory.rs` counts them.
+/// Finding a breaker costs one lock, shared with few other keys, and an increment of an `Arc`'s
+/// count; a caller that uses the same key again and again should keep the `Arc`. Without its window
+/// a breaker takes a few hundred bytes, and a cache line or two for each thread that can run at
+/// once; the crate's `tests/memory.rs` counts them.
 ///
 /// # Examples
 ///
@@ -163,13 +163,13 @@ where
         Ok(self)
     }
 
-    /// Enters the breaker of `key` if it lets the caller in; the pass keeps that breaker. Never
-    /// waits.
+    /// Enters the breaker of `key` if it lets the caller in; the pass keeps that breaker alive.
+    /// Never waits.
     ///
     /// # Errors
     ///
-    /// [`KeyRefused::Refused`] as of [`Breaker::try_enter`], [`KeyRefused::TooManyKeys`] as of
-    /// [`gate`](Self::gate).
+    /// [`KeyRefused::Refused`] if [`Breaker::try_enter`] refuses, [`KeyRefused::TooManyKeys`] if
+    /// [`gate`](Self::gate) fails.
     ///
     /// # Examples
     ///
@@ -218,8 +218,8 @@ where
         self.breakers.get_or_insert_with(key, make, can_forget)
     }
 
-    /// Returns the breaker of `key` as a gate that refuses at once where the `Arc` of
-    /// [`gate`](Self::gate) would wait in a row of gates.
+    /// Returns the breaker of `key` as a gate that never waits: in a row of gates it refuses where
+    /// the `Arc` of [`gate`](Self::gate) would wait.
     ///
     /// # Errors
     ///
@@ -252,7 +252,7 @@ where
         self.breakers.get(key).map_or(State::Closed, |breaker| breaker.state())
     }
 
-    /// Forgets the breaker of `key`, whatever it does, and returns it if there was one. Callers
+    /// Forgets the breaker of `key`, whatever its state, and returns it if there was one. Callers
     /// that hold it can go on using it.
     pub fn forget<Q>(&self, key: &Q) -> Option<Arc<Breaker<C, O, J>>>
     where

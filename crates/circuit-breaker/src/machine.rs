@@ -9,8 +9,8 @@
 //! settle, half-open  lock ─▶ one probe less ─▶ a failure: trip. enough succeeded: close
 //! ```
 //!
-//! Mode and generation change only under the schedule's lock, by one swap of the word. Waiters and
-//! the observer are notified after the lock is released.
+//! The state and its generation change only under the schedule's lock, by one swap of the word.
+//! Waiters and the observer are notified after the lock is released.
 //!
 //! Every measured time (an open time, a probe's timeout, the duration of a call) begins at a fresh
 //! reading of the clock: a cached reading would count time that had passed before.
@@ -55,8 +55,8 @@ pub(crate) use self::entered::Entered;
 pub(crate) struct Machine<C, O> {
     /// See [`Word`]'s table.
     word: AtomicU64,
-    // INVARIANT: while the word says `Open`, when that ends, in nanoseconds; set before the word,
-    // under the lock.
+    // INVARIANT: while the word says `Open`, when the open time ends, in nanoseconds; set before
+    // the word, under the lock.
     open_until: AtomicU64,
     schedule: Lock<Schedule>,
     /// Waiters that want to enter. One is notified for each freed probe slot, and as many as there
@@ -77,13 +77,13 @@ pub(crate) struct Machine<C, O> {
 /// The part of the state that only transitions and probes need.
 #[derive(Debug, Default)]
 struct Schedule {
-    /// Trips since the breaker closed or was forced into a state last, except those for which the
-    /// server asked for an open time.
+    /// Trips since the breaker last closed or was last forced into a state, without those for which
+    /// the server asked for an open time.
     trips: u32,
     /// How many open times have been drawn since the breaker was made.
     draws: u64,
-    // INVARIANT: with a probe timeout, when each of the probes began that the word counts and that
-    // are not paused. Else empty.
+    // INVARIANT: with a probe timeout, the starts of all probes that the word counts, except those
+    // that are paused. Else empty.
     probes: ProbeStarts,
     /// `None` unless a registry limits how many of its breakers are open.
     membership: Option<Membership>,
@@ -252,8 +252,8 @@ impl<C, O> Machine<C, O> {
         self.load().state()
     }
 
-    /// Prints the state and the counts under the name of the type that has the machine. The window
-    /// is left out because it is behind locks, and so is everything foreign.
+    /// Prints the state and the counts under the name of the type that has the machine. It leaves
+    /// out the window, which is behind locks, and everything foreign.
     pub(crate) fn show(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = self.tally.snapshot();
         f.debug_struct(name)

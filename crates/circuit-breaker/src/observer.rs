@@ -123,7 +123,7 @@ macro_rules! forward {
 
 forward!(&O, Box<O>, Arc<O>);
 
-/// A change of state, or a fresh start in the same one.
+/// A change of state, or a fresh start in the same state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Transition {

@@ -47,8 +47,8 @@ impl OpenFor {
         Self::exponential(duration, duration)
     }
 
-    /// Makes the first open time `initial`, and doubles it for each trip since the breaker closed
-    /// or was forced into a state last, up to `max`; trips by
+    /// Makes the first open time `initial`. Each further trip doubles it, up to `max`; a breaker
+    /// that closes or is forced into a state starts anew. Trips by
     /// [`failure_open_for`](crate::Pass::failure_open_for) do not count. The result is then spread
     /// by [`jitter`](Self::jitter), so it may exceed `max` by that ratio.
     ///
@@ -58,7 +58,7 @@ impl OpenFor {
         Self { initial, max, jitter: 0.2 }
     }
 
-    /// Spreads each open time evenly over ± `ratio` of itself; 0 to 1, where 0 turns it off.
+    /// Spreads each open time evenly over ± `ratio` of itself. `ratio` is 0 to 1; 0 turns this off.
     #[must_use]
     pub const fn jitter(self, ratio: f64) -> Self {
         Self { jitter: ratio, ..self }

@@ -16,7 +16,7 @@ pub(crate) struct OpenLimit {
 struct State {
     /// The number of members now.
     members: usize,
-    /// How many members have joined ever; the latest of them has this number.
+    /// How many members have ever joined; the latest of them has this number.
     joined: u64,
     /// Until when each open member is open, and its number. A member whose time is over does not
     /// count; the next trip of any member takes it out.
@@ -57,7 +57,7 @@ impl Membership {
         Self { limit: limit.clone(), number, open_until: None }
     }
 
-    /// Counts the breaker as open until `until`, unless that would be too many; returns whether it
+    /// Counts the breaker as open until `until`, unless too many would be open; returns whether it
     /// did.
     pub(crate) fn try_open(&mut self, now: Timestamp, until: Timestamp) -> bool {
         let opened = self.limit.state.with(|state| {

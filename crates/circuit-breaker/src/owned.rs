@@ -144,8 +144,8 @@ impl<C, O, J> fmt::Debug for OwnedFailFast<C, O, J> {
 }
 
 pin_project! {
-    /// Future of the [`enter`](tidegate_core::Gate::enter) of an `Arc<Breaker>`: as
-    /// [`Enter`](crate::future::Enter), and borrows nothing.
+    /// Future of the [`enter`](tidegate_core::Gate::enter) of an `Arc<Breaker>`: like
+    /// [`Enter`](crate::future::Enter), but it borrows nothing.
     ///
     /// # Panics
     ///

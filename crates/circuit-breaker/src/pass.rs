@@ -19,7 +19,7 @@ use crate::{
 /// The right to make one call, to be settled by how the call went. If the pass is dropped
 /// unsettled, the call counts as ignored.
 ///
-/// The pass remembers the generation that it was given in. A success or failure that is settled
+/// The pass remembers the generation in which it was given. A success or failure that is settled
 /// after the breaker has changed its state counts as late and changes nothing else.
 ///
 /// # Examples
@@ -95,7 +95,7 @@ impl<'a, C: Clock, O: Observer, J> Pass<'a, C, O, J> {
     /// Settles the call by `outcome`.
     #[inline]
     pub fn settle(self, outcome: Outcome) {
-        // Not dropped, which would settle it again.
+        // It is not dropped, since the drop would settle it again.
         let pass = ManuallyDrop::new(self);
         pass.gate.machine.settle(pass.stamp, pass.started, outcome);
     }

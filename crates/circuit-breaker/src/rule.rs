@@ -11,11 +11,11 @@ use crate::{stats::Snapshot, window::Window, word::COUNT_MAX};
 /// When a closed breaker trips: a number of failures in a row, a share of failed or of slow calls,
 /// or any of these.
 ///
-/// A rule is checked when a call has failed or was slow, so a quick success does not trip. With a
-/// predicate ([`Builder::trip_when`](crate::Builder::trip_when)), which can express what no rule
-/// here does, both are checked after every success, too; with
-/// [`count_inflight_slow`](Self::count_inflight_slow) also when a call enters. A breaker that has
-/// tripped starts with fresh counts once it closes again.
+/// A rule is checked when a call has failed or was slow, so a quick success does not trip. A
+/// predicate ([`Builder::trip_when`](crate::Builder::trip_when)) can express what no rule here
+/// does; with one, both are checked after every success, too. With
+/// [`count_inflight_slow`](Self::count_inflight_slow) the checks are also made when a call enters.
+/// A breaker that has tripped starts with fresh counts once it closes again.
 ///
 /// # Examples
 ///
@@ -187,8 +187,8 @@ impl TripRule {
         Self { slow_after: Some(threshold), ..self }
     }
 
-    /// Counts calls as slow as soon as they are, while they are in flight, and not only when they
-    /// end: so calls that hang trip the breaker.
+    /// Counts a call as slow as soon as it is, even while it is in flight: so calls that hang trip
+    /// the breaker.
     ///
     /// Callers that enter check for slow calls, at most once in an eighth of the threshold. A call
     /// counts at the latest an eighth of the threshold after it has become slow, and never before

@@ -110,8 +110,8 @@ pub struct Stats {
     pub written_off: u64,
     /// Callers that were refused. Waiting in `enter` is not a refusal.
     pub refused: u64,
-    /// How often the breaker has tripped, trips by a failed probe and trips that were only observed
-    /// included.
+    /// How often the breaker has tripped, including trips by a failed probe and trips that were
+    /// only observed.
     pub trips: u64,
     /// Probes in flight; 0 unless half-open.
     pub probes: u32,

@@ -79,9 +79,9 @@ const GENERATION: u32 = 0;
 
 #[cfg(feature = "std")]
 impl Throttle {
-    /// Creates a throttle that lets about `factor` times as many calls through as succeed (the
-    /// book's *K*, usually 2; at least 1 and finite), judged by the last `span`, which is at least
-    /// 100 ns (the book's is two minutes).
+    /// Creates a throttle that lets about `factor` times as many calls through as succeed. It
+    /// judges by the last `span`, at least 100 ns (in the book two minutes). `factor` is the book's
+    /// *K*, finite and at least 1, usually 2.
     ///
     /// # Errors
     ///
@@ -249,7 +249,7 @@ impl<C: Clock> gate::Pass for ThrottlePass<'_, C> {
     type Refused = ThrottleRefused;
 
     fn settle(self, outcome: Outcome) {
-        // Not dropped, which would settle it again.
+        // It is not dropped, since the drop would settle it again.
         ManuallyDrop::new(self).throttle.settle(outcome);
     }
 }

@@ -18,11 +18,11 @@ pub(crate) const fn is_unwinding() -> bool {
     false
 }
 
-/// Runs `code`. If the thread is unwinding already, when a second panic would abort the process, a
-/// panic of `code` ends here; the panic hook has printed its message.
+/// Runs `code`. If the thread is unwinding already, a panic of `code` ends here, since a second one
+/// would abort the process; the panic hook has printed its message.
 #[inline]
 pub(crate) fn contain_if_unwinding(code: impl FnOnce()) {
-    // Not core's `in_drop`, which catches in any case: this is on the path of each recorded call.
+    // Core's `in_drop` catches in any case; this is cheaper, on the path of each recorded call.
     if is_unwinding() { contain(code) } else { code() }
 }
 

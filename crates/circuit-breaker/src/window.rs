@@ -40,9 +40,9 @@ impl Window {
     /// Creates a window of the calls of the last `span`, counted in `slices` parts of it, 1 to 3600
     /// of them. `span` has at least `slices` nanoseconds.
     ///
-    /// The window moves on by a slice at a time, so it covers between `span` less a slice and
-    /// `span`: the more slices, the smoother it slides. Each slice takes 24 bytes for each thread
-    /// that can run at once.
+    /// The window moves on by a slice at a time, so it covers at most `span`, and at least `span`
+    /// less a slice: the more slices, the smoother it slides. Each slice takes 24 bytes for each
+    /// thread that can run at once.
     pub const fn time(span: Duration, slices: u32) -> Self {
         Self { kind: Kind::Time { span, slices } }
     }

@@ -9,7 +9,7 @@ pub(crate) const COUNT_MAX: u32 = (1 << 13) - 1;
 ///
 /// | bits | name | meaning | changed by |
 /// | --- | --- | --- | --- |
-/// | 0–1 | mode | which of the states of its kind | a transition, under the schedule's lock |
+/// | 0–1 | mode | with `GUARDED`: the state | a transition, under the schedule's lock |
 /// | 2 | `GUARDED` | set in the states that do not let every call through | the same |
 /// | 3 | `RECORDED` | every success is recorded, not only counted | never: a setting |
 /// | 4 | `TIMED` | calls are timed, so `RECORDED` is set, too | never: a setting |
@@ -19,8 +19,8 @@ pub(crate) const COUNT_MAX: u32 = (1 << 13) - 1;
 /// |  |  | else: failures since the last success, at most [`COUNT_MAX`] | CAS by the call that settles |
 /// | 32–63 | generation | one more for each transition, wrapping | the same step that changes the mode |
 ///
-/// A transition swaps the whole word, so counts that raced it are lost with the generation they
-/// belong to, and every compare-and-swap that comes after fails on the generation.
+/// A transition swaps the whole word. So counts that change at the same time are lost together with
+/// their generation, and every later compare-and-swap fails on the generation.
 ///
 /// A pass keeps the word as its stamp, without the counts. If calls in flight are counted, the
 /// stamp has, in place of the streak, the number of the shard that counts the call.

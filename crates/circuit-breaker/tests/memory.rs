@@ -63,7 +63,7 @@ fn a_call_allocates_nothing() {
             .clock(ManualClock::new())
             .build()
             .unwrap();
-        // What a thread needs, once.
+        // The first call allocates what a thread needs once.
         breaker.try_enter().unwrap().success();
         let count = allocations(|| {
             breaker.try_enter().unwrap().success();
@@ -83,7 +83,7 @@ fn a_million_keys_take_the_memory_of_max_keys() {
     let max_keys = NonZeroUsize::new(MAX_KEYS).unwrap();
     let breakers = KeyedBreaker::<u64>::new(max_keys, Breaker::builder()).unwrap();
     let touch = |key| breakers.gate(&key).unwrap().try_enter().unwrap().failure();
-    // The tables grow a little more, as chance puts more keys into one of them.
+    // The tables still grow a little, whenever chance puts more keys into one of them.
     (0..20 * MAX_KEYS as u64).for_each(touch);
     let full = bytes().wrapping_sub(before);
     (0..1_000_000).for_each(touch);

@@ -20,7 +20,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     #[inline]
     pub(crate) fn enter(&self) -> Result<Entered<'_, C, O>, Refused> {
         let word = self.load();
-        // It is put together here from its parts, so that in a plain call they stay in registers.
+        // `Entered` is put together only here: so, in a plain call, its parts stay in registers.
         let (stamp, started) = if word.admits_untimed() {
             (word.stamp(), Timestamp::ORIGIN)
         } else {
@@ -51,7 +51,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         self.admit_cold(word).map(Entered::into_parts).map_err(|blocked| self.refuse(blocked))
     }
 
-    /// Lets the caller in, or says why not, which does not count as a refusal yet.
+    /// Lets the caller in, or says why not. That is not counted as a refusal yet.
     pub(crate) fn admit(&self) -> Result<Entered<'_, C, O>, Blocked> {
         let word = self.load();
         if word.admits_untimed() {

@@ -7,8 +7,8 @@ use tidegate_core::{Clock, Outcome, Timestamp};
 use super::Machine;
 use crate::{observer::Observer, word::Word};
 
-/// A call that the machine has let in. It counts as ignored if it is dropped, for example by a
-/// panic of foreign code on the way in: a pass is made of its parts.
+/// A call that the machine has let in, before a pass is made of its parts. If it is dropped before
+/// that, for example by a panic of foreign code, the call counts as ignored.
 pub(crate) struct Entered<'a, C: Clock, O: Observer> {
     machine: &'a Machine<C, O>,
     parts: (Word, Timestamp),

@@ -33,7 +33,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         if !stamp.is_timed() && probe_timeout.is_none() {
             return Ok(());
         }
-        // Foreign code: if it panics, the pass is as it was.
+        // The clock is foreign code: if it panics, the pass is as it was.
         let now = self.clock.fresh_now();
         if !stamp.is_paused() {
             self.stop_timing(*stamp, *started);

@@ -223,7 +223,7 @@ struct Counted<'a, C: Clock, O: Observer> {
 impl<C: Clock, O: Observer> Counted<'_, C, O> {
     #[inline(always)]
     fn settle(self, now: Timestamp) {
-        // Not dropped, which would settle it again.
+        // It is not dropped, since the drop would settle it again.
         ManuallyDrop::new(self).settle_at(now);
     }
 

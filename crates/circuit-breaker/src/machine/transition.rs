@@ -48,7 +48,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             }
             Some(transition)
         })?;
-        // Before any notification: if a waker or the observer panics, the probe's slot is freed.
+        // Made before any notification: if a waker or the observer panics, its drop frees the slot.
         let entered = Entered::new(self, open.next(State::HalfOpen), now);
         self.announce(&transition);
         Some(entered)

@@ -10,8 +10,7 @@ pub(crate) struct TimeRing {
     // INVARIANT: holds the slices `latest - slices + 1` to `latest`; those in which nothing
     // happened are zero.
     slices: Box<[Totals]>,
-    /// The latest slice that a call or a reader came in. If time goes backward, it stands still
-    /// here.
+    /// The latest slice in which a call or a reader came. If time goes backward, it stays.
     latest: u64,
     // INVARIANT: the sum of `slices`.
     sum: Totals,

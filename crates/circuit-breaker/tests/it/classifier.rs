@@ -1,4 +1,4 @@
-//! What counts as a failure, said once.
+//! What counts as a failure, set once for a breaker.
 
 use core::num::NonZeroUsize;
 use std::sync::Arc;
@@ -43,16 +43,16 @@ fn a_classifier_judges_whatever_way_a_call_goes() {
         assert_eq!(breaker.call(|| result), Ok(result));
         assert_eq!(breaker.call_or_else(|| result, |_| panic!("closed")), result);
         assert_eq!(breaker.run(|| result), Ok(result));
-        // By the name of the trait's method, too.
+        // The name of the trait's method does the same.
         assert_eq!(breaker.run_or_else(|| result, |_| panic!("closed")), result);
         assert_eq!(breaker.call_async(async { result }).wait(), Ok(result));
         assert_eq!(breaker.run_async(async { result }).wait(), Ok(result));
         assert_eq!(owned.clone().call_async_owned(async { result }).wait(), Ok(result));
         assert_eq!((breaker, breaker).run(|| result).unwrap(), result);
     }
-    // The row went through twice.
+    // The row passes the breaker twice.
     expect(breaker.stats(), 9);
-    // Another type beside the same error.
+    // A result of another type, with the same type of error.
     assert_eq!(breaker.call(|| Err::<String, _>(Error::Refused)).unwrap(), Err(Error::Refused));
     assert_eq!(breaker.stats().failed, 10);
 }
@@ -74,7 +74,7 @@ fn all_breakers_of_a_registry_have_its_classifier() {
     }
 }
 
-/// A classifier of a type of its own, for results of every type.
+/// A classifier that is a type of its own, for results of every type.
 struct Never;
 
 impl<R> Classifier<R> for Never {

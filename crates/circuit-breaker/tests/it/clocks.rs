@@ -1,4 +1,4 @@
-//! Clocks that lag, that began long ago, and that come to their end.
+//! Clocks that lag, that are far from their origin, and that reach the end of time.
 
 use core::{
     future::Future,
@@ -19,7 +19,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 type Cached = Arc<CachedClock<ManualClock>>;
 
-/// A clock that shows what its hand showed an hour ago.
+/// A cached clock, an hour behind the clock that it caches.
 fn lagging() -> (Cached, ManualClock) {
     let hand = ManualClock::new();
     let clock = Arc::new(CachedClock::new(hand.clone()));
@@ -49,7 +49,7 @@ fn an_open_time_is_measured_from_the_trip_and_not_from_a_stale_reading() {
         assert_eq!(breaker.try_enter().unwrap_err().retry_after, Some(SECOND * 10));
         hand.advance(SECOND * 10);
         clock.refresh();
-        // The same of a probe that fails.
+        // A probe that fails does the same.
         let probe = breaker.try_enter().unwrap();
         hand.advance(HOUR);
         probe.failure();
@@ -94,7 +94,7 @@ fn a_call_takes_as_long_as_it_takes_however_far_the_clock_lags() {
         hand.advance(SECOND * 2);
         slow.success();
         assert_eq!(breaker.stats().slow, 1);
-        // Nor while one waits for a later gate.
+        // Nor is it refreshed while a call waits for a later gate.
         let mut waiting = breaker.try_enter().unwrap();
         waiting.pause();
         hand.advance(HOUR);
@@ -144,7 +144,7 @@ fn an_open_time_without_an_end_and_the_end_of_time_stop_no_notification() {
     clock.advance(Duration::MAX);
     assert_eq!(clock.now(), Timestamp::NEVER);
     breaker.try_enter().unwrap().failure_open_for(SECOND);
-    // Its end has come with that of time.
+    // The open time ends with the end of time.
     breaker.try_enter().unwrap().success();
     assert_eq!(breaker.state(), State::Closed);
 }
@@ -159,7 +159,7 @@ fn a_clock_behind_its_timer_keeps_no_caller_in_its_poll() {
     let mut entering = pin!(breaker.enter());
     for polls in 1..4 {
         assert!(entering.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        // It asks for its next turn.
+        // The future wakes its task to be polled again.
         assert_eq!(woken.count(), polls);
     }
 }

@@ -15,7 +15,7 @@ use tidegate_circuit_breaker::{
 };
 use tidegate_semaphore::Semaphore;
 
-/// What drives tasks.
+/// A runtime that drives tasks.
 trait Spawn {
     /// Spawns a task; its bounds are those of the runtime.
     fn spawn<F: Future<Output = ()> + Send + 'static>(&self, task: F);
@@ -63,7 +63,7 @@ where
     let places = Arc::new(Semaphore::new(4));
     let alone = gate.clone();
     spawn.spawn(async move { alone.run_async(act()).await.unwrap().unwrap() });
-    // A pass that is held over a wait.
+    // A pass that is held while its task waits.
     let held = gate.clone();
     spawn.spawn(async move {
         let pass = held.enter().await.unwrap();
@@ -78,7 +78,7 @@ where
     spawn.spawn(row.run_async(act()).into_unit());
 }
 
-/// A named future as a task.
+/// A named future, to be spawned as a task.
 trait IntoUnit: Future + Sized {
     fn into_unit(self) -> impl Future<Output = ()>;
 }
@@ -89,7 +89,7 @@ impl<F: Future> IntoUnit for F {
     }
 }
 
-/// Makes a value last for ever, where the leak checker still finds it.
+/// Keeps a value for ever, where the leak checker still finds it.
 fn keep<T: Send + Sync + 'static>(value: T) -> &'static T {
     static KEPT: std::sync::Mutex<Vec<&'static (dyn std::any::Any + Send + Sync)>> =
         std::sync::Mutex::new(Vec::new());
@@ -104,15 +104,15 @@ fn spawn_every_form(spawn: &impl Spawn) {
     let one = NonZeroUsize::MIN;
     let hosts = KeyedBreaker::<String>::new(one, Breaker::builder()).unwrap();
     let host = keep(hosts.gate("example.org").unwrap());
-    // Waiting.
+    // Gates that wait.
     go_through(spawn, &**breaker);
     go_through(spawn, breaker);
     go_through(spawn, breaker.clone());
-    // Failing fast.
+    // Gates that refuse.
     go_through(spawn, breaker.fail_fast());
     go_through(spawn, breaker.clone().fail_fast_owned());
     go_through(spawn, keep(OwnedFailFast::from(breaker.clone())));
-    // Of a key.
+    // Gates of a key.
     go_through(spawn, host);
     go_through(spawn, host.clone());
     go_through(spawn, host.fail_fast());

@@ -13,7 +13,7 @@ use tidegate_circuit_breaker::{
     Clock, ManualClock, Observer, Refused, State, Timer, Timestamp, Transition,
 };
 
-/// Counts the calls of foreign code, and panics at those from the `at`-th on, `times` of them.
+/// Counts the calls of foreign code. Panics at call number `at` and those after it, `times` in all.
 #[derive(Default)]
 pub(crate) struct Fuse {
     calls: AtomicU64,
@@ -37,7 +37,7 @@ impl Fuse {
         }
     }
 
-    /// Runs `step` with no panics on the way.
+    /// Runs `step` without panics.
     pub(crate) fn off<R>(&self, step: impl FnOnce() -> R) -> R {
         self.is_off.store(true, Ordering::Relaxed);
         let found = step();
@@ -45,13 +45,13 @@ impl Fuse {
         found
     }
 
-    /// Returns whether there was no call to panic at.
+    /// Returns whether the calls have ended before number `at`.
     pub(crate) fn is_whole(&self) -> bool {
         self.calls.load(Ordering::Relaxed) <= self.at
     }
 }
 
-/// Panics without a word on the screen.
+/// Panics without a message on the screen.
 pub(crate) fn unwind() -> ! {
     resume_unwind(Box::new("on purpose"))
 }
@@ -80,7 +80,7 @@ impl Timer for FusedClock {
     }
 }
 
-/// Counts what it hears.
+/// An observer that counts its notifications.
 pub(crate) struct FusedObserver {
     pub(crate) fuse: Arc<Fuse>,
     pub(crate) trips: AtomicU64,

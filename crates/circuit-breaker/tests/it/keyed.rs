@@ -120,7 +120,7 @@ fn bad_settings_are_refused_before_the_first_key() {
     assert_eq!((error.setting(), error.range()), ("close_after", "in 1..=8191"));
 }
 
-/// A registry with so many keys, of which `ratio` may be open.
+/// A registry with so many keys; the share `ratio` of their breakers may be open.
 fn shared(keys: u32, ratio: f64) -> (KeyedBreaker<u32, ManualClock>, ManualClock) {
     let (breakers, clock) = keyed(100);
     let breakers = breakers.max_open_ratio(ratio).unwrap();
@@ -158,7 +158,7 @@ fn an_open_slot_is_free_again_when_the_open_time_is_over_or_was_ended() {
     breakers.forget(&1);
     trip(&breakers, 2);
     assert_eq!(open(&breakers), [2]);
-    // No caller comes for key 2, and still its time is over.
+    // No caller comes for key 2, but its open time is over.
     clock.advance(OPEN_FOR);
     trip(&breakers, 3);
     assert!(breakers.gate(&3).unwrap().try_enter().is_err());

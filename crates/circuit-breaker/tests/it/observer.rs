@@ -1,4 +1,4 @@
-//! Of what the observer is notified, and when.
+//! What the observer is notified of, and when.
 
 use core::{
     future::Future,
@@ -16,7 +16,7 @@ use tidegate_circuit_breaker::{
     Wait, Window,
 };
 
-/// Writes down what it hears, and panics on demand.
+/// An observer that records its notifications, and panics on demand.
 #[derive(Default)]
 struct Diary {
     heard: Mutex<Vec<(State, State, u64, u32)>>,
@@ -122,7 +122,7 @@ fn a_panicking_observer_leaves_the_breaker_whole() {
     clock.advance(OPEN_FOR);
     let half_open = AssertUnwindSafe(|| drop(breaker.try_enter()));
     assert!(catch_unwind(half_open).is_err());
-    // The probe that no caller got has freed its slot.
+    // The half-made probe that no caller got has freed its slot.
     assert_eq!((breaker.state(), breaker.stats().probes), (State::HalfOpen, 0));
     breaker.try_enter().unwrap().success();
     let close = AssertUnwindSafe(|| breaker.try_enter().unwrap().success());
@@ -150,11 +150,11 @@ fn an_observer_may_use_the_breaker() {
     assert_eq!(breaker.state(), State::Closed);
 }
 
-/// Writes down what it hears of resets and forced states.
+/// An observer that records resets and forced states.
 #[derive(Default)]
 struct Told(Mutex<Vec<Event>>);
 
-/// What it is, the states, the generation, and the failures of the old state.
+/// The kind of event, the old and the new state, the generation, and the failures of the old state.
 type Event = (&'static str, State, State, u32, u64);
 
 impl Told {

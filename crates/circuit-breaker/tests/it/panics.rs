@@ -1,5 +1,5 @@
-//! Foreign code panics at each of its calls, once, twice, and from then on. The breaker goes on,
-//! and its counts add up.
+//! Foreign code panics at each of its calls: at one, at two, or at all from there on. The breaker
+//! goes on, and its counts add up.
 
 use core::{
     future::Future,
@@ -52,7 +52,7 @@ struct World {
     observer: Arc<FusedObserver>,
     clock: ManualClock,
     fuse: Arc<Fuse>,
-    /// Passes that were settled, or given and dropped by a panic.
+    /// Passes that were settled, and passes that a panic dropped on their way to the caller.
     settled: u64,
 }
 
@@ -123,7 +123,7 @@ impl World {
         self.check();
     }
 
-    /// A call as a caller makes it; it counts as a failure if anything in it panics.
+    /// A call by closure; it counts as a failure if anything in it panics.
     fn call(&mut self, end: End) {
         let (before, mut ran) = (self.stats(), false);
         let act = || {
@@ -147,7 +147,7 @@ impl World {
         self.check();
     }
 
-    /// Whatever it does: in the end a caller gets in, and it closes.
+    /// Whatever has panicked: in the end a caller gets in, and the breaker closes.
     fn recovers(&mut self) {
         self.fuse.clone().off(|| {
             self.clock.advance(OPEN_FOR * 2);
@@ -170,9 +170,9 @@ impl World {
         });
     }
 
-    /// Goes through everything once; `end` is how calls end.
+    /// Goes through all states once; `end` is how calls end.
     fn live(&mut self, end: End) {
-        // Closed: a call, one that waits for a later gate, one by closure, and what trips.
+        // Closed: a call, one that waits for a later gate, one by closure, and then a trip.
         if let Some(pass) = self.enter() {
             self.settle(pass, end);
         }
@@ -188,7 +188,7 @@ impl World {
             }
         }
         self.open();
-        // Open, with everybody waiting.
+        // Open: a caller waits to enter, and two watch the state.
         let breaker = self.breaker.clone();
         let waker = waker(&self.fuse);
         let mut cx = Context::from_waker(&waker);
@@ -202,14 +202,14 @@ impl World {
             quietly(|| next.as_mut().poll(&mut cx).is_pending());
             assert!(self.enter().is_none());
             quietly(|| self.clock.advance(OPEN_FOR));
-            // Half-open: this probe, or that of the waiter.
+            // Half-open: this caller is the probe, or the waiter is.
             if let Some(pass) = self.enter() {
                 self.settle(pass, end);
             }
         }
         self.recovers();
         self.check();
-        // A probe that waits for a later gate, one by closure, and one by a waiter.
+        // A probe that waits for a later gate, a probe by closure, and a probe of a waiter.
         self.open();
         quietly(|| self.clock.advance(OPEN_FOR));
         if let Some(mut pass) = self.enter() {
@@ -234,7 +234,7 @@ impl World {
         }
         self.recovers();
         self.check();
-        // What it is told to be, it is.
+        // A forced state is set although something panics.
         type Told = (fn(&Fused), State);
         let told: [Told; 4] = [
             (Fused::force_open, State::ForcedOpen),
@@ -375,7 +375,7 @@ fn a_throttles_clock_that_panics_takes_no_outcome_along() {
                 }
                 let stats = fuse.off(|| throttle.stats());
                 assert_eq!([stats.failed, stats.succeeded, stats.ignored], settled);
-                // All of them, and those refused, are in the window.
+                // All these outcomes, and the refusals, are in the window.
                 let requests = (stats.failed + stats.succeeded + stats.refused) as f64;
                 let expected = (requests - stats.succeeded as f64) / (requests + 1.0);
                 assert!((stats.probability - expected).abs() < 1e-9, "{stats:?}, {expected}");
@@ -408,7 +408,7 @@ fn a_waiter_that_panics_passes_a_freed_slot_on() {
             first.ignore();
         });
         let woken_before = woken.0.load(Ordering::Relaxed);
-        // The first in the queue was told of the place, and panics.
+        // The first waiter was notified of the free slot, and panics.
         if quietly(|| a.as_mut().poll(&mut cx).is_ready()).is_some() {
             assert!(fuse.is_whole());
             return;

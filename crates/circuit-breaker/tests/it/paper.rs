@@ -1,4 +1,4 @@
-//! A sequential reference that keeps every outcome with its time and looks at all of them: late
+//! A sequential reference that keeps every outcome with its time and counts all of them anew: late
 //! results, lost probes and their write-offs, slow calls, ended and in flight, forced states.
 
 use core::time::Duration;
@@ -18,7 +18,7 @@ pub(crate) enum Rule {
 pub(crate) struct Settings {
     pub(crate) rule: Rule,
     pub(crate) slow: Option<Slow>,
-    /// Trips also when failed and slow calls together are [`MANY`].
+    /// Trips also when failed and slow calls are [`MANY`] together.
     pub(crate) predicate: bool,
     pub(crate) probe_timeout: Option<u64>,
     pub(crate) exponential: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Settings {
     pub(crate) close_after: u32,
 }
 
-/// A second rule that looks at the same window.
+/// A second rule, for slow calls in the same window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Slow {
     pub(crate) ratio: f64,
@@ -37,7 +37,7 @@ pub(crate) struct Slow {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     Enter,
-    /// Settles the pass at this place, modulo how many are out.
+    /// Settles the pass with this index, modulo the number of passes in flight.
     Settle(usize, Outcome),
     FailFor(usize, u64),
     Advance(u64),
@@ -52,7 +52,7 @@ const MAX_OPEN_FOR: u64 = 17;
 const MANY: u64 = 3;
 const MINIMUM_OF_SLOW: u32 = 2;
 
-/// A pass that is out.
+/// A pass in flight.
 #[derive(Debug, Clone, Copy)]
 struct Out {
     generation: u32,
@@ -68,7 +68,7 @@ struct Seen {
     slow: bool,
 }
 
-/// What a window holds.
+/// The sums of a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Figures {
     calls: u64,
@@ -77,13 +77,13 @@ struct Figures {
     slow_in_flight: u64,
 }
 
-/// What the breaker should do, written for reading.
+/// What the breaker should do, in plain sequential code.
 pub(crate) struct Reference {
     pub(crate) settings: Settings,
     now: u64,
     state: State,
     open_until: u64,
-    /// Trips of its own since it was closed.
+    /// Trips since the breaker was closed, without those for which the server asked.
     level: u32,
     out: Vec<Out>,
     generation: u32,
@@ -92,7 +92,7 @@ pub(crate) struct Reference {
     streak: u32,
     /// This generation's outcomes.
     outcomes: Vec<Seen>,
-    /// When calls in flight are looked at next.
+    /// When the calls in flight are checked next.
     next_look: u64,
     /// Successes, failures, ignored, late, refused, trips, slow, written off.
     counts: [u64; 8],
@@ -133,13 +133,13 @@ impl Reference {
         matches!(self.state, State::Closed | State::ForcedClosed | State::ObserveOnly)
     }
 
-    /// When each of the probes in flight began.
+    /// The starts of the probes in flight.
     fn probe_starts(&self) -> impl Iterator<Item = u64> + '_ {
         let probes = self.out.iter().filter(|out| out.generation == self.generation);
         probes.map(|out| out.started)
     }
 
-    /// Trips if calls in flight say so, or a probe in flight is overdue.
+    /// Trips if slow calls in flight meet the rule, or if a probe in flight is overdue.
     fn look_before_entering(&mut self) {
         if let (State::HalfOpen, Some(timeout)) = (self.state, self.settings.probe_timeout) {
             let overdue = self.probe_starts().filter(|start| start + timeout <= self.now).count();
@@ -285,7 +285,7 @@ impl Reference {
     }
 }
 
-/// A window of one call cannot hold two.
+/// Returns the minimum of calls for the rate of slow ones; a window of one call cannot hold two.
 fn minimum_of_slow(rule: Rule) -> u32 {
     match rule {
         Rule::LastCalls { n, .. } => MINIMUM_OF_SLOW.min(n),
@@ -331,7 +331,7 @@ fn build(settings: Settings, clock: &ManualClock) -> Breaker<ManualClock> {
         .unwrap()
 }
 
-/// Takes the steps with a breaker and on paper; panics where they differ.
+/// Takes the steps with a breaker and with the reference; panics where they differ.
 pub(crate) fn compare(
     settings: Settings,
     mut reference: Reference,

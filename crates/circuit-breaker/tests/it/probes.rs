@@ -1,4 +1,4 @@
-//! Probes that are lost, and callers that wait for the breaker's changes.
+//! Lost probes, and callers that wait for a change of state.
 
 use core::{
     future::Future,
@@ -41,7 +41,7 @@ fn a_lost_probe_is_written_off_and_has_failed() {
     assert_eq!((refused.reason, refused.retry_after), (RefusedReason::Probing, Some(left)));
     clock.advance(left);
     let refused = breaker.try_enter().unwrap_err();
-    // As after any failed probe: twice as long.
+    // The open time is twice as long, as after any failed probe.
     assert_eq!((refused.reason, refused.retry_after), (RefusedReason::Open, Some(OPEN_FOR * 2)));
     let stats = breaker.stats();
     assert_eq!((stats.written_off, stats.trips, stats.failed), (1, 2, 5));
@@ -73,7 +73,7 @@ fn a_late_probe_of_an_earlier_half_open_time_decides_nothing_in_a_later_one() {
         let late = breaker.try_enter().unwrap();
         breaker.try_enter().unwrap().failure();
         clock.advance(OPEN_FOR * 2);
-        // Close after two successes, of two probes at once.
+        // The breaker closes after two successes; two probes are in flight.
         let probes = [breaker.try_enter().unwrap(), breaker.try_enter().unwrap()];
         if late_fails {
             late.failure()
@@ -154,7 +154,7 @@ fn changes_faster_than_the_polls_become_one() {
     let StateChange { state, generation, .. } = changes.next().wait();
     assert_eq!((state, generation), (State::Closed, 4));
     assert!(changes.next().wait_timeout(Duration::ZERO).is_err());
-    // A wait that is given up takes nothing away.
+    // A dropped wait loses no change.
     breaker.observe_only();
     drop(changes.next());
     assert_eq!(changes.next().wait().state, State::ObserveOnly);
@@ -169,7 +169,7 @@ fn state_changes_are_changes_of_the_state() {
     {
         let mut next = pin!(changes.next());
         assert!(next.as_mut().poll(&mut cx).is_pending());
-        // A fresh start of a closed breaker, and two changes within one look that lead back.
+        // Neither a reset of a closed breaker nor two changes that lead back to the state are seen.
         breaker.reset();
         assert!(next.as_mut().poll(&mut cx).is_pending());
         breaker.force_open();

@@ -1,4 +1,4 @@
-//! The breaker against a reference on paper, for steps at random.
+//! Random steps, in which a breaker does what a sequential reference does.
 
 use crate::paper::{Reference, Rule, Settings, Slow, Step, compare};
 use proptest::prelude::*;

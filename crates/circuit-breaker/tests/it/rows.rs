@@ -1,5 +1,5 @@
-//! A breaker in a row of gates: what has queued behind it does not pass a breaker that has opened,
-//! and is not slow.
+//! A breaker in a row of gates: a call that waits at a later gate is refused if the breaker has
+//! opened meanwhile, and its wait does not make it slow.
 
 use core::{
     future::{Future, poll_fn},
@@ -36,7 +36,7 @@ fn builder(clock: &ManualClock) -> Builder<ManualClock> {
     Breaker::builder().open_for(OpenFor::fixed(HOUR).jitter(0.0)).clock(clock.clone())
 }
 
-/// A call to a server that is down: it takes a poll, and fails.
+/// A call to a server that is down: it is pending once, and then fails.
 async fn call_what_is_down(reached: &AtomicUsize) -> Result<(), ()> {
     reached.fetch_add(1, Ordering::Relaxed);
     let mut polled = false;
@@ -47,7 +47,7 @@ async fn call_what_is_down(reached: &AtomicUsize) -> Result<(), ()> {
     Err(())
 }
 
-/// A caller that says whether it was let in.
+/// A caller that goes through `row`, and returns whether it was let in.
 fn caller<'a, G: Gate<Pass: SettleBy<Result<(), ()>>> + 'a>(
     row: G,
     reached: &'a AtomicUsize,
@@ -62,7 +62,7 @@ fn drive(mut calls: Vec<Call<'_>>) {
     }
 }
 
-/// Which row, and where the breaker stands in it.
+/// A row, by the place of the breaker in it.
 #[derive(Debug, Clone, Copy)]
 enum Row {
     FailFastFirst,
@@ -151,7 +151,7 @@ fn a_wait_for_a_later_gate_makes_no_call_slow() {
         assert_eq!((stats.succeeded, stats.slow, stats.trips), (40, 0, 0), "{stats:?}");
         assert_eq!(stats.window.slow_in_flight, 0);
 
-        // What takes its time after the wait is slow all the same.
+        // A call that takes long after the wait is slow all the same.
         let mut pass = breaker.try_enter().unwrap();
         pass.pause();
         clock.advance(HOUR);
@@ -185,7 +185,7 @@ fn a_probe_that_waits_for_a_later_gate_is_not_written_off() {
     assert_eq!((refused.reason, refused.retry_after), (RefusedReason::Probing, None));
     drop(held);
     let Poll::Ready(Ok(pass)) = poll(probe.as_mut()) else { panic!("let in") };
-    // Its time runs from here.
+    // The probe's time begins here.
     assert_eq!(breaker.try_enter().unwrap_err().retry_after, Some(SECOND * 10));
     clock.advance(SECOND * 10);
     assert_eq!(breaker.try_enter().unwrap_err().reason, RefusedReason::Open);
@@ -254,7 +254,7 @@ fn a_paused_probe_that_is_dropped_frees_its_own_slot_only() {
     paused.pause();
     paused.pause();
     drop(paused);
-    // The other began at the same instant: it is still there, and overdue in time.
+    // The other probe began at the same instant: it still counts, and becomes overdue.
     assert_eq!(breaker.stats().probes, 1);
     clock.advance(SECOND * 10);
     assert_eq!(breaker.try_enter().unwrap_err().reason, RefusedReason::Open);
@@ -271,12 +271,12 @@ fn a_renewed_pass_is_that_of_the_state_that_is() {
         let mut waiting: Vec<_> = (0..4).map(|_| breaker.try_enter().unwrap()).collect();
         waiting.iter_mut().for_each(Pass::pause);
         breaker.try_enter().unwrap().failure();
-        // Open: refused, counted and told to the observer as for any other caller.
+        // Open: the pass is refused, counted and reported to the observer like any other caller.
         let mut pass = waiting.pop().unwrap();
         let refused = pass.renew().unwrap_err();
         assert_eq!((refused.reason, breaker.stats().refused), (RefusedReason::Open, 1));
         pass.give_back();
-        // Its open time is over: a probe, the next one is none.
+        // The open time is over: the pass becomes a probe, and the next one is refused.
         clock.advance(HOUR);
         let mut probe = waiting.pop().unwrap();
         assert_eq!(probe.renew(), Ok(()));
@@ -286,7 +286,7 @@ fn a_renewed_pass_is_that_of_the_state_that_is() {
         drop(pass);
         assert_eq!(breaker.stats().probes, 1);
         probe.success();
-        // Closed again: let in, and no longer late.
+        // Closed again: the pass is renewed, and its result is not late.
         let mut pass = waiting.pop().unwrap();
         pass.renew().unwrap();
         pass.success();

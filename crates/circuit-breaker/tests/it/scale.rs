@@ -1,4 +1,4 @@
-//! What one step costs while many wait: wake-ups, counted.
+//! How many wake-ups one step costs while many callers wait.
 
 use core::{
     future::Future,
@@ -13,8 +13,8 @@ use tidegate_circuit_breaker::{Breaker, ManualClock, OpenFor, State, TripRule};
 
 const OPEN_FOR: Duration = Duration::from_secs(1);
 
-/// The wake-ups of `n` waiters by: the first probe, one that ends without an outcome, and one that
-/// closes.
+/// Returns how many of `n` waiters are woken by the first probe, by one that is dropped unsettled,
+/// and by one that closes the breaker.
 fn wakes(n: usize, probes: u32) -> [usize; 3] {
     let clock = ManualClock::new();
     let breaker = Breaker::builder()
@@ -55,7 +55,7 @@ fn wakes(n: usize, probes: u32) -> [usize; 3] {
 #[test]
 fn a_probe_wakes_as_many_as_there_are_slots_however_many_wait() {
     for n in [50, 16 * 50] {
-        // One has been woken for the place that was freed, and has not looked yet.
+        // The waiter that was woken for the freed slot has not polled yet.
         assert_eq!(wakes(n, 1), [0, 1, n - 1]);
         assert_eq!(wakes(n, 4), [3, 1, n - 1]);
     }

@@ -1,4 +1,4 @@
-//! How large futures, passes and breakers are: no larger than what they hold.
+//! How large futures, passes and breakers are: not larger than what they hold.
 
 use core::{future::Future, mem::size_of_val};
 use std::sync::Arc;

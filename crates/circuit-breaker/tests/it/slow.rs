@@ -1,4 +1,4 @@
-//! Slow calls, rules put together, and predicates.
+//! Slow calls, combined rules, and predicates.
 
 use core::{
     sync::atomic::{AtomicU64, Ordering},
@@ -37,7 +37,7 @@ fn a_call_is_slow_when_it_takes_longer_than_the_threshold() {
     let stats = breaker.stats();
     assert_eq!((stats.slow, stats.window.slow, stats.window.calls), (1, 1, 2));
     assert_eq!(stats.window.slow_rate(), 0.5);
-    // Ignored, and of a generation that is over.
+    // One call is ignored, and one is of a generation that is over.
     let (ignored, late) = (breaker.try_enter().unwrap(), breaker.try_enter().unwrap());
     clock.advance(SECOND * 2);
     ignored.ignore();
@@ -127,7 +127,7 @@ fn hanging_calls_trip_while_they_hang() {
     let quick = breaker.try_enter().expect("none is slow yet");
     assert_eq!(breaker.stats().window.slow_in_flight, 0);
     clock.advance(SECOND);
-    // Seen by stats, acted upon by the next caller.
+    // The statistics count them; the next caller makes the breaker trip.
     let window = breaker.stats().window;
     assert_eq!((window.slow_in_flight, window.slow, window.calls), (4, 4, 4));
     assert_eq!(breaker.try_enter().unwrap_err().reason, RefusedReason::Open);
@@ -150,13 +150,13 @@ fn a_slow_call_leaves_the_flight_when_it_enters_the_window() {
     drop(dropped);
     let window = breaker.stats().window;
     assert_eq!((window.slow_in_flight, window.slow, window.calls), (0, 1, 1));
-    // In a forced state every call is counted in and out, and none is checked.
+    // In a forced state calls in flight are counted, but not checked.
     breaker.force_closed();
     take(&breaker, &clock, SECOND * 2);
     assert_eq!((breaker.stats().slow, breaker.stats().window.calls), (2, 0));
 }
 
-/// A clock that is set by hand, also back.
+/// A clock that is set by hand, also to an earlier time.
 #[derive(Clone)]
 struct SetClock(Arc<AtomicU64>);
 
@@ -181,7 +181,7 @@ fn a_clock_that_goes_backward_makes_no_call_slow() {
         passes.push(breaker.try_enter().unwrap());
         assert_eq!((breaker.stats().window.slow_in_flight, breaker.stats().trips), (0, 0), "{now}");
     }
-    // Every one of them is as old as the latest time that was seen when it began.
+    // Each call counts as begun at the latest time that was read before it.
     passes.pop().unwrap().success();
     time.store(1_000_100, Ordering::Relaxed);
     assert_eq!(breaker.stats().window.slow_in_flight, 6);

@@ -1,4 +1,4 @@
-//! What lets whom through, and what an outcome changes.
+//! Which states let which calls through, and what an outcome changes.
 
 use core::time::Duration;
 use std::{
@@ -52,7 +52,7 @@ fn a_success_ends_the_streak() {
     }
     assert_eq!(breaker.state(), State::Closed);
     fail(&breaker);
-    // Neither success nor failure.
+    // These are neither a success nor a failure.
     breaker.try_enter().unwrap().ignore();
     drop(breaker.try_enter().unwrap());
     fail(&breaker);
@@ -84,7 +84,7 @@ fn probes_are_bounded_and_a_dropped_one_frees_its_slot() {
     assert!(breaker.try_enter().is_err());
     third.success();
     assert_eq!(breaker.state(), State::Closed);
-    // Began in the half-open breaker, which is no more.
+    // The call began while the breaker was half-open, which it no longer is.
     second.failure();
     assert_eq!((breaker.state(), breaker.stats().late), (State::Closed, 1));
 }
@@ -170,7 +170,7 @@ fn the_server_decides_the_open_time() {
     breaker.try_enter().unwrap().failure_open_for(Duration::from_secs(100));
     assert_eq!(refusal(&breaker).1, Some(Duration::from_secs(100)));
     clock.advance(Duration::from_secs(100));
-    // A probe may be told, too, and what the server asked for does not count as a trip of ours.
+    // The server may name a time to a probe, too; such a trip does not double the next open time.
     breaker.try_enter().unwrap().failure_open_for(Duration::from_secs(50));
     clock.advance(Duration::from_secs(50));
     fail(&breaker);

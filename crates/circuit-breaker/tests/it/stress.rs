@@ -1,5 +1,5 @@
-//! Real threads that enter, wait, cancel, lose probes, force states and turn the clock, from a seed
-//! that can be replayed: `TIDEGATE_SEED=7 cargo test -p tidegate-circuit-breaker --test stress`.
+//! Real threads that enter, wait, cancel, lose probes, force states and turn the clock. A seed
+//! repeats a run: `TIDEGATE_SEED=7 cargo test -p tidegate-circuit-breaker --test it stress`.
 
 use core::{mem, num::NonZeroUsize, time::Duration};
 use std::{
@@ -38,7 +38,7 @@ fn seed() -> u64 {
     seed
 }
 
-/// Counts what it hears.
+/// An observer that counts its notifications.
 #[derive(Default)]
 struct Heard {
     trips: AtomicU64,
@@ -70,7 +70,7 @@ fn run(
         match random.below(16) {
             0..=5 => passes.extend(breaker.try_enter()),
             6 => {
-                // A wait that is given up at once, or granted.
+                // A wait that is given up, or granted, at once.
                 if let Ok(Ok(pass)) = breaker.enter().wait_timeout(Duration::ZERO) {
                     passes.push(pass);
                 }
@@ -125,7 +125,7 @@ fn every_pass_is_counted_once_and_nothing_gets_stuck() {
             .unwrap();
         let is_over = CancelToken::new();
         let counts = thread::scope(|s| {
-            // From before the first change on.
+            // The watcher is made before the first change.
             let mut changes = breaker.state_changes();
             let is_over = &is_over;
             let watcher = s.spawn(move || {
@@ -142,7 +142,7 @@ fn every_pass_is_counted_once_and_nothing_gets_stuck() {
                 .collect();
             let counts = threads.into_iter().map(|thread| thread.join().unwrap());
             let counts = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-            // Whatever it does and whatever was leaked: as time passes a caller gets in, and it
+            // Whatever was forced or leaked: as time passes a caller gets in, and the breaker
             // closes.
             is_over.cancel();
             watcher.join().unwrap();
@@ -201,7 +201,7 @@ fn a_registry_keeps_its_bound_and_its_share() {
             });
         }
     });
-    // No open time runs any more, so that what is open afterwards tripped afterwards.
+    // No open time runs any more, so a breaker that is open afterwards has tripped afterwards.
     clock.advance(MILLI);
     breakers.for_each(|_, breaker| breaker.reset());
     breakers.for_each(|_, breaker| breaker.try_enter().unwrap().failure());

@@ -17,8 +17,8 @@ fn throttle(factor: f64) -> (Throttle<ManualClock>, ManualClock) {
     (Throttle::with_clock(factor, SPAN, clock.clone()).unwrap(), clock)
 }
 
-/// Makes `calls` calls of a server that takes the first `capacity` of those sent in the time of
-/// 100; returns how many were sent.
+/// Makes `calls` calls to a server that accepts the first `capacity` that are sent among each
+/// hundred; returns how many were sent.
 fn load(throttle: &Throttle<ManualClock>, clock: &ManualClock, calls: u32, capacity: u32) -> u32 {
     let (mut sent, mut left) = (0, 0);
     for call in 0..calls {
@@ -102,7 +102,7 @@ fn a_throttle_decides_when_its_enter_is_first_polled() {
 
     let (throttle, clock) = throttle(1.0);
     let throttle = Arc::new(throttle);
-    // Made while nothing is refused, and not polled: no trace, in either form.
+    // Made while nothing is refused. In either form, those dropped unpolled leave no trace.
     let (borrowed, owned) = ((&*throttle).enter(), throttle.clone().enter());
     drop((throttle.clone().enter(), (&*throttle).enter()));
     assert_eq!(throttle.stats().ignored, 0);
@@ -114,7 +114,7 @@ fn a_throttle_decides_when_its_enter_is_first_polled() {
     }
     let refused = throttle.stats().refused;
     assert!(refused > 0 && throttle.stats().probability > 0.9, "{:?}", throttle.stats());
-    // They are judged by what is known when they are polled, each once.
+    // Each is decided once, by what is known when it is polled.
     let outcomes = [borrowed.wait().is_err(), owned.wait().is_err()];
     let told = outcomes.iter().filter(|is_refused| **is_refused).count();
     assert_eq!(throttle.stats().refused, refused + told as u64);

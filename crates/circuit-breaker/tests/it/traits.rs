@@ -22,8 +22,8 @@ use tidegate_circuit_breaker::{
     gate,
 };
 
-/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of
-/// them is left half done. What is generic is so if its parameters are.
+/// A list for the compiler: values of these types may be used after a panic has passed by, since it
+/// leaves none half done. For generic types this holds if it holds for their parameters.
 #[test]
 fn what_a_panic_passes_by_may_be_used_on() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}

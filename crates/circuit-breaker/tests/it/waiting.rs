@@ -1,4 +1,4 @@
-//! Waiting until admitted.
+//! Waiting until the breaker lets a caller in.
 
 use core::{
     future::Future,
@@ -21,7 +21,7 @@ use tidegate_circuit_breaker::{
 
 const OPEN_FOR: Duration = Duration::from_secs(10);
 
-/// A breaker that has just tripped, for [`OPEN_FOR`].
+/// A breaker that has just tripped, and stays open for [`OPEN_FOR`].
 fn tripped(probes: u32) -> (Breaker<ManualClock>, ManualClock) {
     let clock = ManualClock::new();
     let breaker = Breaker::builder()
@@ -57,7 +57,7 @@ fn a_waiter_is_woken_when_the_open_time_is_over_and_not_before() {
     clock.advance(Duration::from_nanos(1));
     assert!(woken.count() > 0);
     assert!(matches!(enter.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
-    // Waiting is not being refused.
+    // A waiter does not count as refused.
     assert_eq!(breaker.stats().refused, 0);
 }
 
@@ -68,7 +68,7 @@ fn a_waiter_outlives_a_second_trip_and_sleeps_for_its_time() {
     let mut enter = pin!(breaker.enter());
     assert!(enter.as_mut().poll(&mut cx).is_pending());
     clock.advance(OPEN_FOR);
-    // Another caller is the probe, and fails.
+    // Another caller becomes the probe, and fails.
     let probe = breaker.try_enter().unwrap();
     assert!(enter.as_mut().poll(&mut cx).is_pending());
     assert_eq!(clock.next_due(), None, "only the probe's end can help");
