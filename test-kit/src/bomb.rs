@@ -11,14 +11,14 @@ use std::{
 
 use crate::panics::quiet_panic;
 
-/// A number that counts its drop, and panics then: twice at once would end the process.
+/// A number whose drop counts itself and panics. Two such panics at once would abort the process.
 ///
-/// The number [`UNLUCKY`](Self::UNLUCKY) panics also when it is compared by its order, or cloned.
+/// The number [`UNLUCKY`](Self::UNLUCKY) also panics when it is compared by its order, or cloned.
 #[derive(Debug)]
 pub struct Bomb(pub u32, pub Arc<AtomicUsize>);
 
 impl Bomb {
-    /// The number that cannot be cloned, nor put in order.
+    /// The number that can be neither ordered nor cloned.
     pub const UNLUCKY: u32 = 13;
 
     fn check(&self) {

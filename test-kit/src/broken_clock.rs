@@ -6,7 +6,7 @@ use tidegate_core::{Clock, Timer, Timestamp};
 
 use crate::panics::quiet_panic;
 
-/// A clock that panics whenever it is read, and when a sleep is wanted of it.
+/// A clock that panics whenever it is read or asked for a sleep.
 #[derive(Debug, Clone)]
 pub struct BrokenClock;
 

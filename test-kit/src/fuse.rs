@@ -7,7 +7,7 @@ use std::sync::{
 
 use crate::panics::quiet_panic;
 
-/// Counts the calls of foreign code, and panics at those from a chosen one on, as often as asked.
+/// Counts the calls of foreign code, and panics at some of them.
 ///
 /// A test tries each call in turn: `(0..).find(|at| …is_whole())` ends at the first number that
 /// no call has.
@@ -20,13 +20,13 @@ pub struct Fuse {
 }
 
 impl Fuse {
-    /// Creates a fuse that panics at the call number `at`, counted from 0, and at those after it:
-    /// at `times` calls altogether.
+    /// Creates a fuse that panics at `times` calls in a row, from call number `at` on. The first
+    /// call is number 0.
     pub fn new(at: u64, times: u64) -> Arc<Self> {
         Arc::new(Self { at, times, ..Self::default() })
     }
 
-    /// Counts a call, and panics if it is one of those.
+    /// Counts a call, and panics if it is one of the chosen ones.
     pub fn call(&self) {
         if self.is_off.load(Ordering::Relaxed) {
             return;
@@ -45,7 +45,7 @@ impl Fuse {
         result
     }
 
-    /// Returns whether no call was to panic.
+    /// Returns whether the calls have ended before number `at`.
     pub fn is_whole(&self) -> bool {
         self.calls.load(Ordering::Relaxed) <= self.at
     }

@@ -1,6 +1,6 @@
 //! What the tests of all crates share: futures polled by hand, wakers that count or panic, panics
 //! without a message, values whose destructors panic, a clock that panics and one that lags behind
-//! its timer, and random numbers from a seed that can be had again.
+//! its timer, and random numbers from a seed that is printed and can be set.
 
 mod behind;
 mod bomb;

@@ -12,7 +12,7 @@ pub fn quietly<R>(act: impl FnOnce() -> R) -> Option<R> {
     catch_unwind(AssertUnwindSafe(act)).ok()
 }
 
-/// Returns whether `act` panics, or the drop of what it returns.
+/// Returns whether `act`, or the drop of its result, panics.
 pub fn panics<R>(act: impl FnOnce() -> R) -> bool {
     quietly(|| drop(act())).is_none()
 }

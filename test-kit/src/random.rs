@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use tidegate_core::random::Random;
 
-/// Returns the seed of this run, and prints how to have it again: `TIDEGATE_SEED=…` in the
+/// Returns the seed of this run, and prints how to set it for another run: `TIDEGATE_SEED=…` in the
 /// environment.
 pub fn seed() -> u64 {
     let given = std::env::var("TIDEGATE_SEED").ok().map(|seed| seed.parse().expect("a number"));

@@ -28,7 +28,7 @@ impl CountingWaker {
         self.woken.load(Ordering::SeqCst)
     }
 
-    /// Counts something else than a wake.
+    /// Adds one for something other than a wake-up.
     pub fn add(&self) {
         self.woken.fetch_add(1, Ordering::SeqCst);
     }
@@ -44,7 +44,7 @@ impl Wake for CountingWaker {
     }
 }
 
-/// A waker that panics when it is woken, or when the last of it is dropped.
+/// A waker that panics when it is woken, or when its last clone is dropped.
 #[derive(Debug)]
 pub struct PanickingWaker {
     in_wake: bool,
@@ -56,7 +56,7 @@ impl PanickingWaker {
         Waker::from(Arc::new(Self { in_wake: true }))
     }
 
-    /// Creates a waker that panics when the last of it is dropped.
+    /// Creates a waker that panics when its last clone is dropped.
     pub fn in_drop() -> Waker {
         Waker::from(Arc::new(Self { in_wake: false }))
     }

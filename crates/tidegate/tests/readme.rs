@@ -1,4 +1,5 @@
-//! The workspace's README shows the example that this crate's README tests. Left out of the package, which has only one.
+//! The workspace's README shows the example that this crate's README tests. The package does not
+//! contain this test, since it has only one README.
 
 const OURS: &str = include_str!("../README.md");
 const WORKSPACE: &str = include_str!("../../../README.md");

@@ -1,5 +1,5 @@
-//! The classifier of a breaker decides how that breaker counts a call, by whatever handle and in whatever row the call
-//! enters.
+//! The classifier of a breaker decides how the breaker counts a call, by whatever handle and in
+//! whatever row the call enters.
 
 use std::{error::Error, fmt, num::NonZeroUsize, sync::Arc};
 
@@ -114,7 +114,7 @@ fn a_breakers_classifier_decides_whatever_handle_a_call_enters_by() {
     expect_its_classifier(&breaker, servers.fail_fast(&7).unwrap());
 }
 
-/// As callers write it, who have the trait in scope: the method of the trait is found first.
+/// The calls as they are written where the trait is in scope: the trait's method is found first.
 #[test]
 fn a_breakers_classifier_decides_by_whatever_name_it_is_called() {
     let breaker = Arc::new(builder().build().unwrap());

@@ -1,5 +1,5 @@
-//! Every form of every gate, by itself, in rows and in a pipeline: in a task of tokio, in a task of smol, and on a scoped
-//! thread. What this file asks is mostly whether it compiles.
+//! Every form of every gate, alone, in rows and in a pipeline: in a task of tokio, in a task of
+//! smol, and on a scoped thread. Most of the test is that this file compiles.
 
 use std::{
     num::NonZeroUsize,
@@ -50,7 +50,7 @@ impl Gates {
 
 static GATES: LazyLock<Gates> = LazyLock::new(Gates::new);
 
-/// Runs what `task` makes in a task of tokio, in one of smol, and on a thread.
+/// Runs the futures of `task`: one as a task of tokio, one as a task of smol, and one on a thread.
 fn everywhere<F>(task: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -64,7 +64,7 @@ where
     thread::spawn(|| task.wait()).join().unwrap();
 }
 
-/// Uses a gate in each way that a gate has.
+/// Uses a gate in every way.
 async fn use_it<G: Gate<Pass: SettleBy<()> + SettleBy<Result<(), ()>>> + Clone>(gate: G) {
     gate.clone().try_enter().unwrap().give_back();
     gate.clone().enter().await.unwrap().give_back();
@@ -77,7 +77,7 @@ async fn use_it<G: Gate<Pass: SettleBy<()> + SettleBy<Result<(), ()>>> + Clone>(
     }
 }
 
-/// Uses a gate everywhere.
+/// Uses a gate in tasks and on threads.
 fn goes<G: Gate<Pass: SettleBy<()> + SettleBy<Result<(), ()>>> + Clone + Send + 'static>(gate: G)
 where
     G::Pass: Send,
@@ -123,7 +123,7 @@ fn every_gate_that_is_owned_can_be_spawned() {
     goes(servers.fail_fast(&7).unwrap());
     let clients = Arc::new(KeyedLimiter::<u32>::new(Quota::per_second(1000), MANY));
     goes(clients.gate_owned(&7).unwrap());
-    // Each with its neighbour's kind of handle, and nested both ways.
+    // Rows of different kinds of handles, nested both ways.
     let (semaphore, breaker) = (Arc::new(Semaphore::new(1000)), Arc::new(Breaker::new()));
     goes((breaker.clone().fail_fast_owned(), (&GATES.limiter, semaphore.clone())));
     goes(((breaker.clone(), &GATES.window), (semaphore.gate_owned(2), &GATES.throttle)));
@@ -167,7 +167,7 @@ fn pipelines_with_gates_can_be_spawned() {
     });
 }
 
-/// As the flow of a service does: with gates that it owns.
+/// A pipeline that owns its gates, like that of a service.
 #[test]
 fn pipelines_that_own_their_gates_can_be_spawned() {
     let (semaphore, breaker) = (Arc::new(Semaphore::new(2)), Arc::new(Breaker::new()));

@@ -1,4 +1,4 @@
-//! What the facade brings along is safe to use on after a panic that passed it by.
+//! What the facade re-exports may still be used after a panic has passed it by.
 
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
