@@ -74,7 +74,7 @@ impl TripRule {
     /// use core::time::Duration;
     /// use tidegate_circuit_breaker::{Breaker, State, TripRule, Window};
     ///
-    /// // Either is bad enough if there is some of both.
+    /// // Trips when failures and slow calls together are half of the calls.
     /// let snapshot = TripRule::never().over(Window::count(50)).slow_after(Duration::from_secs(1));
     /// let breaker = Breaker::builder()
     ///     .trip_on(snapshot)

@@ -28,7 +28,8 @@ pub const MAX_PERMITS: usize = word::MAX_PERMITS;
 ///
 /// Taking free permits is one compare-and-swap, releasing them one addition. Both take the lock of
 /// the queue only while a request or a caller of [`idle`](Self::idle) waits, or while permits are
-/// owed; a release may take it once more after that.
+/// owed since the [capacity was lowered](Self::set_capacity); a release may take it once more after
+/// that.
 ///
 /// # Fairness
 ///

@@ -8,7 +8,8 @@
 //! | 3–34 | free | permits that are not held | taking, removing and paying subtract, by CAS; a grant subtracts, under the lock; releasing and adding permits add |
 //! | 35–63 | acquisitions | how often permits were taken out of the word, modulo 2²⁹ | the subtraction that takes or grants |
 //!
-//! The carry out of the acquisitions is lost, and touches no other field.
+//! The carry out of the acquisitions is lost, and touches no other field. Permits are owed after
+//! the capacity was lowered below the number in use; the next releases pay them back.
 
 use core::ops::RangeInclusive;
 

@@ -47,7 +47,8 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     /// # Errors
     ///
     /// [`Closed`](crate::AcquireError::Closed), else [`QueueFull`](crate::AcquireError::QueueFull)
-    /// if [`max_waiters`](super::Builder::max_waiters) requests wait already.
+    /// if the request would have to wait, and [`max_waiters`](super::Builder::max_waiters) wait
+    /// already.
     ///
     /// # Panics
     ///

@@ -104,7 +104,7 @@ impl Gradient2 {
         };
         self.long_rtt += weight * (rtt - self.long_rtt);
         let long_rtt = self.long_rtt;
-        // A load that has passed is forgotten before a whole window is over.
+        // So the average forgets a load that has passed sooner than after a whole window.
         if long_rtt > 2.0 * rtt {
             self.long_rtt *= 0.95;
         }
