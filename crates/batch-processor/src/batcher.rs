@@ -84,7 +84,7 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
         move || _ = shared.close()
     }
 
-    /// Makes every item due that was accepted before the first poll, and waits until these items
+    /// Makes due every item that was accepted before the first poll, and waits until these items
     /// are done.
     ///
     /// "Done" means that the handler has returned, with whatever result: when the flush is ready,
@@ -174,8 +174,8 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     /// Hands an item in, first waiting for room if there is none, and then waits for its result.
     ///
     /// The call weighs the item, and the first poll hands it in. To have several items in one batch
-    /// from one thread, use [`try_submit`](Self::try_submit), which hands in at once, or poll the
-    /// futures together.
+    /// from one thread, use [`try_submit`](Self::try_submit), which hands the item in at once, or
+    /// poll the futures together.
     ///
     /// # Cancel safety
     ///
@@ -186,8 +186,8 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     /// # Errors
     ///
     /// [`SubmitError::Refused`](crate::SubmitError::Refused) gives the item back: it is too heavy,
-    /// or the batcher is closed or without a driver, or full with
-    /// [`OnFull::Reject`](crate::OnFull::Reject).
+    /// or the batcher is closed, without a driver or, with
+    /// [`OnFull::Reject`](crate::OnFull::Reject), full.
     /// [`SubmitError::Failed`](crate::SubmitError::Failed) says how its batch failed, or that the
     /// item was dropped because there was no room.
     ///
@@ -227,8 +227,8 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     ///
     /// # Errors
     ///
-    /// [`PushError`] gives the item back: it is too heavy, or the batcher is closed or without a
-    /// driver, or full with [`OnFull::Reject`](crate::OnFull::Reject).
+    /// [`PushError`] gives the item back: it is too heavy, or the batcher is closed, without a
+    /// driver or, with [`OnFull::Reject`](crate::OnFull::Reject), full.
     ///
     /// # Examples
     ///
@@ -269,8 +269,8 @@ impl<T, R, E, C: Clock> Batcher<T, R, E, C> {
     ///
     /// # Errors
     ///
-    /// [`PushError`] gives the item back: it is too heavy, or the batcher is closed or without a
-    /// driver, or full with [`OnFull::Reject`](crate::OnFull::Reject).
+    /// [`PushError`] gives the item back: it is too heavy, or the batcher is closed, without a
+    /// driver or, with [`OnFull::Reject`](crate::OnFull::Reject), full.
     ///
     /// # Examples
     ///
@@ -311,9 +311,9 @@ impl<T, R, E, C> Clone for Batcher<T, R, E, C> {
 
 impl<T, R, E, C> Drop for Batcher<T, R, E, C> {
     fn drop(&mut self) {
-        // ORDERING: Relaxed: the other handles have put their items in under the gatherer's lock,
-        // and the close of the last handle takes that lock after they did. If it took the lock
-        // before, their decrements would come after this one, which has seen them.
+        // ORDERING: Relaxed: the other handles pushed their items under the gatherer's lock, and
+        // the close takes that lock later. A push after the close would put its handle's decrement
+        // after this one, which was the last.
         if self.shared.handles.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.shared.close();
         }

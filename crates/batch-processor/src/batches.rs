@@ -102,15 +102,15 @@ pin_project! {
         gatherers: Gatherers<S::Item, ()>,
         keys: Option<Box<dyn Keys<S::Item>>>,
         weigh: Option<Weigh<S::Item>>,
-        // INVARIANT: younger than the items in the gatherers. It is on its way there, and stays
-        // here while there is no room for it, or if foreign code panics.
+        // INVARIANT: younger than the items in the gatherers. It stays here while there is no room
+        // for it in a batch, or if foreign code panics.
         held: Option<Held<S::Item>>,
         clock: C,
         #[pin]
         sleep: Option<C::Sleep>,
         // When `sleep` ends; `None` without a sleep.
         deadline: Option<Timestamp>,
-        // A deadline, and what reads the clock for it from time to time while the stream stays
+        // A deadline, and the watch that reads the clock for it now and then while the stream stays
         // ready.
         watch: Option<(Timestamp, DueWatch)>,
     }

@@ -16,7 +16,7 @@ use crate::{
     unwind::{DropEach, Foreign, drop_each, shielded},
 };
 
-/// A handler that passes only the first of several items with equal keys on to another handler: see
+/// A handler that passes on to another handler only the first of several items with equal keys: see
 /// [`Handler::dedupe_by_key`].
 pub struct Deduped<H, F> {
     handler: H,
@@ -85,7 +85,7 @@ pin_project! {
 
 /// Which items of a batch had equal keys.
 struct Equals {
-    /// For each item of the batch the index of its result among those of the wrapped handler.
+    /// For each item of the batch, the index of its result among those of the wrapped handler.
     places: Vec<usize>,
     /// How many items the wrapped handler got.
     unique: usize,

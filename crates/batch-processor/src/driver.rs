@@ -4,9 +4,9 @@
 //!   ┌───────────────────────────────────────────────────────────────┐
 //!   ▼                                                               │
 //! idle ──a batch is due──▶ running ──▶ count ─▶ results ─▶ progress ┘
-//!   │                      ▲     │         (in this order: what is flushed has its results)
-//!   │ closed,              │     │ failed, and told to recover
-//!   │ everything done      └─ paused, its part split off
+//!   │                      ▲     │         (in this order: a ready flush finds the results)
+//!   │ closed,              │     │ another call follows: a retry, or one for a part of the batch
+//!   │ everything done      └─ paused
 //!   ▼
 //!  end
 //! ```

@@ -83,8 +83,8 @@ pub enum BatchError<E> {
     /// The handler returned this error. The items of that call share it: those of the batch or,
     /// with [`OnError::Bisect`](crate::OnError::Bisect), one item.
     Handler(Arc<E>),
-    /// The handler returned `got` results for `sent` items, so it is not known which belong to
-    /// which.
+    /// The handler returned `got` results for `sent` items, so it is unknown which result belongs
+    /// to which item.
     WrongLength {
         /// Items in this call of the handler: those of the batch, or of the part that it was split
         /// into.

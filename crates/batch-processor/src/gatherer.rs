@@ -74,7 +74,7 @@ pub(crate) struct Gatherer<T, D> {
     sealed: usize,
     /// How many items were let in before those of the open batch.
     before_open: u64,
-    // INVARIANT: by the ids of the batches, which are in the order of the items.
+    // INVARIANT: numbered by the ids of the batches, which are in the order of the items.
     running: Numbered<Running<Mark>>,
     /// The length of the batch that started last: the best guess at the length of the next one.
     usual_len: usize,
@@ -117,7 +117,7 @@ impl<P: Copy> Running<P> {
 /// What the driver has to do after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// Nothing that the driver does not know of already.
+    /// Nothing, or only what the driver knows of already.
     Rest,
     /// Set the alarm to [`Gather::deadline`]: there is no alarm, or the alarm is later.
     Arm,
@@ -145,7 +145,7 @@ pub(crate) struct Refused<T> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The item would be the first of its batch, and the caller has not passed the time.
+    /// The item would be the first of its batch, but the caller has passed no `now`.
     NoTime,
     /// The item's key has no lane, and the caller has not claimed the key.
     NoKey,
@@ -294,7 +294,7 @@ impl<T, D: Default> Gatherer<T, D> {
         Mark(self.before_open - self.sealed as u64)
     }
 
-    /// Returns whether a batch waits that nothing can join any more.
+    /// Returns whether a full batch waits, one that nothing can join any more.
     #[cfg(feature = "stream")]
     pub(crate) fn has_full(&self) -> bool {
         !self.full.is_empty()

@@ -81,7 +81,7 @@ impl<T, D: Default> Gatherers<T, D> {
         }
     }
 
-    /// Returns whether a batch waits that nothing can join any more.
+    /// Returns whether a full batch waits, one that nothing can join any more.
     #[cfg(feature = "stream")]
     pub(crate) fn has_full(&self) -> bool {
         match &self.keyed {

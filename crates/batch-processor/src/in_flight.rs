@@ -19,14 +19,14 @@ use crate::{
 /// The driver's part of the batcher. Its drop abandons the batcher.
 pub(crate) struct InFlight<T, R, E, C> {
     pub(crate) shared: Arc<Shared<T, R, E, C>>,
-    /// What is done with a batch that failed, beside telling its callers; `None` if nothing.
+    /// What is done with a failed batch before its callers are told; `None` if nothing.
     recovery: Option<Recovery<T>>,
     /// The batch for which the handler is about to be called, or whose call has just ended.
     in_hand: Option<Job<T, R, E>>,
-    // INVARIANT: the batches that the handler has, by the slots of its futures.
+    // INVARIANT: the batches that the handler has, indexed by the slots of its futures.
     jobs: Vec<Option<Job<T, R, E>>>,
-    // INVARIANT: the batches that wait for another call, by the ends of their pauses, and among
-    // equal ends in the order in which they came. The gatherer counts them as in flight.
+    // INVARIANT: the batches that wait for another call, sorted by the end of their pause, then in
+    // the order in which they came. The gatherer counts them as in flight.
     paused: BTreeMap<(Timestamp, u64), Job<T, R, E>>,
     /// How many pauses there have been.
     pauses: u64,

@@ -1,23 +1,24 @@
 //! The keys that are in use, found with no lock held.
 //!
 //! ```text
-//! find     root, under the lock ─▶ search, lock open
-//! claim    the same ─▶ there, and in use: one use more, under the lock
-//!                   ─▶ dead or not there: a new tree with it ─▶ the root is still that one? replace it. Else again
-//! release  one use less, under the lock ─▶ the last: its place is free ─▶ a tree without it ─▶ as above
+//! find     read the root under the lock ─▶ search without the lock
+//! claim    find ─▶ in use: count one use more, under the lock
+//!               ─▶ dead, or not there: build a tree with the key ─▶ replace the root
+//! release  count one use less, under the lock ─▶ was it the last? free the place, build a tree
+//!          without the key ─▶ replace the root (if it is no longer the one that was read: again)
 //! ```
 //!
-//! Keys are foreign: to compare, clone or drop them may call the batcher, block or panic, so none
-//! of that happens under a lock. The tree is persistent: a change copies the nodes on its path from
-//! the root, and a search keeps the root with which it began. It is a treap (Seidel and Aragon,
-//! "Randomized Search Trees", Algorithmica 1996): its shape depends on the priorities of the keys,
-//! each a hash of the key's number and a seed, so no choice of keys and no order in which they come
-//! makes it deep. (Without std there is no source of randomness: the seed is fixed, and a client
-//! that knows it can choose keys that make the tree deep.)
+//! Keys are foreign: comparing, cloning or dropping them may call the batcher, block or panic, so
+//! none of that happens under a lock. The tree is persistent: a change copies the nodes on its path
+//! from the root, and a search keeps the root with which it began. It is a treap (Seidel and
+//! Aragon, "Randomized Search Trees", Algorithmica 1996): its shape depends on the priorities of
+//! the keys. Each priority is a hash of the key's number and a seed, so no choice of keys, and no
+//! order of them, makes the tree deep. (Without std there is no source of randomness: the seed is
+//! fixed, and a client that knows it can choose keys that make the tree deep.)
 //!
 //! A key is *dead* if it is not in use but still in the tree: it is about to be taken out, or a
-//! comparison has panicked on the way to it. A claim of an equal key replaces a dead key; without
-//! one, the dead key is taken out together with the next key that is.
+//! comparison has panicked on the way to it. A claim of an equal key replaces a dead key. If no
+//! such claim comes, the dead key is taken out right after the next key that is taken out.
 
 use core::mem;
 
@@ -44,7 +45,7 @@ pub(crate) struct KeyIndex<K> {
 
 struct State<K> {
     root: Link<K>,
-    // INVARIANT: by place; the places that are `None` are in `free`.
+    // INVARIANT: indexed by place; the places that are `None` are in `free`.
     places: Vec<Option<Used<K>>>,
     free: Vec<usize>,
     /// The number of the entry that was made last.
@@ -85,8 +86,8 @@ struct Node<K> {
     right: Link<K>,
 }
 
-/// The nodes above the place where a key is, or would be, from the root down; each with whether the
-/// path goes on to its left.
+/// The nodes from the root down to the place where a key is or would be, without that place. The
+/// flag of a node says whether the path goes on to its left.
 type Path<'a, K> = Vec<(&'a Node<K>, bool)>;
 
 /// Mixes the bits of a number (the finalizer of MurmurHash3).
@@ -194,7 +195,7 @@ fn is_same<K>(one: &Link<K>, other: &Link<K>) -> bool {
 
 impl<K> State<K> {
     /// Replaces the root with `new`, if it is still `old`. Returns the tree that is not used any
-    /// more, for the caller to drop with the lock open: `Ok(old)`, or `Err(new)` if the root was
+    /// more, for the caller to drop after unlocking: `Ok(old)`, or `Err(new)` if the root was
     /// another one.
     fn replace(&mut self, old: &Link<K>, new: Link<K>) -> Result<Link<K>, Link<K>> {
         match is_same(&self.root, old) {
@@ -223,8 +224,8 @@ impl<K> State<K> {
         entry.as_key()
     }
 
-    /// Ends one use of a key. Returns its entry if that was the last use; `None` also if the key is
-    /// not in use.
+    /// Ends one use of a key. Returns the key's entry if that was the last use; `None` if not, or
+    /// if the key was not in use.
     fn end_use(&mut self, key: Key) -> Option<Arc<Entry<K>>> {
         let place = self.places.get_mut(key.place)?;
         let used = place.as_mut().filter(|used| used.entry.id == key.id)?;
@@ -291,7 +292,7 @@ impl<K: Ord> KeyIndex<K> {
                 Some(dead) => rebuild(path, Some(dead.with_entry(entry.clone()))),
                 None => insert(path, entry.clone(), mixed(entry.id ^ self.seed)),
             };
-            // The tree that is not used any more, old or new, is dropped with the lock open.
+            // The tree that is not used any more, old or new, is dropped after unlocking.
             let (settled, _unused) = self.state.with(|state| match state.replace(&root, new) {
                 Ok(old) => (Some(state.give_place(entry)), old),
                 Err(new) => (None, new),
@@ -418,7 +419,7 @@ mod tests {
         assert_eq!(priorities.len(), 9);
     }
 
-    /// A key whose clone claims the key that follows it.
+    /// A key that, when it is cloned, claims the next key.
     struct Mother(u8, Option<Arc<KeyIndex<Mother>>>);
 
     impl Clone for Mother {

@@ -3,16 +3,16 @@
 //! ```text
 //! submit ─▶ into the batch ─▶ the result is there? ── yes: resign, done
 //!                              │ no
-//!                             the driver is due, or no caller leads? ── yes: lead, which is to take the driver, poll it, put it back
-//!                              │ no
-//!                             wait: for a vacancy, and with patience
+//!                             the driver is due, or no caller leads? ── yes: lead
+//!                              │ no                   (take the driver, poll it, put it back)
+//!                             wait for a vacancy, and check again from time to time
 //! ```
 //!
-//! One caller leads at a time: when the driver is woken, the leader is woken. From that wake-up
-//! until a caller polls the driver, the driver is due. A leader resigns when it has its result or
-//! is dropped, and then notifies the next waiter. A leader that is kept and not polled cannot
-//! resign: so any caller that is polled while the driver is due takes the lead, and a waiter checks
-//! for that from time to time.
+//! One caller leads at a time: a wake-up of the driver wakes the leader. From that wake-up until a
+//! caller polls the driver, the driver is due. A leader resigns when it has its result or is
+//! dropped, and then notifies the next waiter. A leader that is kept and not polled cannot resign:
+//! so any caller that is polled while the driver is due takes the lead, and waiters check from time
+//! to time whether it is due.
 
 use core::{
     fmt,
@@ -56,12 +56,12 @@ const MOST_PATIENCE: Duration = Duration::from_secs(1);
 /// The leader also waits for the end of the pauses of [`retry`](Builder::retry), and with
 /// [`keyed`](Builder::keyed) leads for all keys.
 ///
-/// A blocking handler runs in the poll of the leader, which is one of the callers: do not submit in
-/// a task that must not block.
+/// A blocking handler runs in the poll of the leader, and any caller may become the leader. So with
+/// such a handler, do not submit in a task that must not block.
 ///
-/// A leader that is neither polled nor dropped, like a future that a `select!` keeps, does not
+/// A leader may be neither polled nor dropped, like a future that a `select!` keeps. It does not
 /// delay the others for long: if there is something to do, any other caller that is polled takes
-/// the lead over. Callers that wait check for that themselves: first after 10 ms, then after twice
+/// the lead over. Waiting callers check for work by themselves: first after 10 ms, then after twice
 /// as long each time, but at least once a second.
 ///
 /// # Fairness
@@ -157,9 +157,9 @@ impl<T, H: Handler<T>, C: Timer> LeaderBatcher<T, H, C> {
     /// # Cancel safety
     ///
     /// If the future is dropped before the item was accepted, the item is dropped with it. If the
-    /// future is dropped later, the result is given up: the item stays in its batch, which another
-    /// caller that leads starts, or goes on with if its future runs already. If no other caller
-    /// comes, the item is dropped with the batcher.
+    /// future is dropped later, the result is given up: the item stays in its batch. The next
+    /// caller that leads starts that batch, or goes on with it if it runs already. If no other
+    /// caller comes, the item is dropped with the batcher.
     ///
     /// # Errors
     ///
@@ -224,7 +224,7 @@ impl<T, H: Handler<T>, C: Timer> Helm<'_, T, H, C> {
     /// Makes the caller with this number the leader, and polls the driver.
     fn poll(mut self, number: u64, cx: &Context<'_>) {
         let leader = Some((number, Some(cx.waker().clone())));
-        // The waker that is replaced is foreign: it is dropped with the lock open.
+        // The waker that is replaced is foreign: it is dropped after unlocking.
         let _replaced = self.led.role(|role| {
             role.is_due = false;
             core::mem::replace(&mut role.leader, leader)

@@ -35,7 +35,7 @@ impl<R, E> Outcome<R, E> {
         Self { dropped: 0, results: Vec::new(), failures }
     }
 
-    /// Returns the outcome of `len` items that were called for together.
+    /// Returns the outcome of the `len` items of one call of the handler.
     pub(crate) fn of(len: usize, outcome: Result<Vec<R>, BatchError<E>>) -> Self {
         let mut whole = Self::new();
         whole.add(len, outcome);

@@ -37,8 +37,8 @@ pub enum Policy {
     /// [`max_delay`](crate::Builder::max_delay).
     ///
     /// With one batch in flight this is [`Immediate`](Self::Immediate): nothing can start while one
-    /// runs. So it is with [keys](crate::Builder::keyed): a key looks only at its own batches, of
-    /// which one runs at most.
+    /// runs. The same holds with [keys](crate::Builder::keyed): a key looks only at its own
+    /// batches, of which one runs at most.
     Balanced {
         /// The number of items with which a batch starts although others run: from 1 to
         /// `max_items`.

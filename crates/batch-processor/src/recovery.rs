@@ -56,7 +56,7 @@ pub enum OnError {
     /// The batch is split into halves, and the handler is called for each. A half that fails is
     /// split again, until each item has its result, or the error of a call for it alone.
     ///
-    /// A batch of n items of which k are to blame costs at most 2k⌈log₂ n⌉ calls beside the first,
+    /// A batch of n items of which k are to blame costs at most 2k⌈log₂ n⌉ calls after the first,
     /// and never more than 2n − 2. A panic and a wrong number of results count as errors.
     Bisect,
 }
@@ -72,8 +72,8 @@ pub(crate) struct Recovery<T> {
 
 /// A batch for which the handler can be called several times.
 pub(crate) struct Effort<T, R, E> {
-    // INVARIANT: the items of the current part; empty after `items` has returned them for a call
-    // that no other call for this part can follow.
+    // INVARIANT: the items of the current part; empty once `items` has returned them for the last
+    // call that this part can have.
     items: Vec<T>,
     /// How many items the current part has.
     sent: usize,
@@ -179,7 +179,7 @@ impl<T, R, E> Effort<T, R, E> {
         }
     }
 
-    /// Returns what comes next for items that have failed; `None` if they are not called for again.
+    /// Returns what comes next for items that have failed; `None` if no call for them follows.
     fn again(&mut self, may_retry: bool, recovery: &mut Recovery<T>) -> Option<Next> {
         if may_retry && !self.is_split {
             let retries = recovery.retries.as_ref();

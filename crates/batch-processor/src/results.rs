@@ -47,7 +47,7 @@ pub(crate) struct Results<R, E> {
 struct Wakers {
     // INVARIANT: every item with an index below this is settled.
     first: usize,
-    // INVARIANT: by the index of the item, from `first` on; no longer than the last waiter needs.
+    // INVARIANT: one entry for each item from `first` on, up to the last that has had a waiter.
     of: VecDeque<Option<Waker>>,
 }
 
@@ -120,9 +120,8 @@ impl<R, E> Results<R, E> {
     #[inline]
     fn is_settled(&self, index: usize) -> bool {
         // ORDERING: Relaxed: a caller that finds its item settled locks the outcome next, and
-        // `settle` has locked it before. Had the caller locked it first, the store in `settle`
-        // would happen after the caller's unlocking, so after this load, which could not have seen
-        // the store.
+        // `settle` has unlocked it by then. If the caller locked it first, `settle` would lock it,
+        // and then store, only after this load, which could not have seen that store.
         index < self.settled.load(Ordering::Relaxed)
     }
 
@@ -135,7 +134,7 @@ impl<R, E> Results<R, E> {
         if is_known {
             return Poll::Pending;
         }
-        // A waker's code is foreign, and so is cloning or dropping it: it runs with the lock open.
+        // Calling, cloning or dropping a waker is foreign code, so it runs with no lock held.
         let mut unused = Some(waker.clone());
         self.wakers.with(|wakers| {
             if self.is_settled(index) {

@@ -31,11 +31,11 @@ const LOOKS: u32 = 20;
 /// not end while a clock lags behind its timer.
 pub(crate) const SLEEPS: u32 = 4;
 
-/// The panic of a future that has no item any more.
+/// The panic message of a future that has no item any more.
 const OFFERED: &str = "polled after it was ready";
 
 /// What a batch carries beside its items: the results that its callers wait for; `None` until a
-/// caller wants one.
+/// caller wants a result.
 pub(crate) type Carried<R, E> = Option<Arc<Results<R, E>>>;
 
 /// Returns the weight of an item.
@@ -49,8 +49,8 @@ pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 /// | `room` | an item fits | the driver when it takes a batch out, and when it is dropped; close |
 /// | `progress` | a mark is done | the driver when a batch is done, and when it is dropped |
 ///
-/// An item costs one critical section, the first one of a batch two. Pushers touch `work` at most
-/// twice a batch: when it begins and when it becomes due.
+/// Pushing an item takes one critical section; pushing the first item of a batch takes two. Pushers
+/// touch `work` at most twice a batch: when it begins and when it becomes due.
 pub(crate) struct Shared<T, R, E, C> {
     gatherer: Lock<Gatherers<T, Carried<R, E>>>,
     pub(crate) work: Event,
@@ -118,8 +118,8 @@ impl<T, R, E, C> Shared<T, R, E, C> {
     /// Wakes callers that wait for room, after `items` items have left.
     pub(crate) fn make_room(&self, items: usize) {
         if self.weigh.is_some() {
-            // The room of one heavy item may be that of many light ones, and the first waiter's
-            // item may still not fit.
+            // One heavy item may leave room for many light ones, and the first waiter's item may
+            // still not fit: so all waiters check.
             self.room.notify_all();
         } else {
             self.room.notify(items);
@@ -193,7 +193,7 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
     /// Does what `offer_weighed` does, for an item with a key, or one that was refused because of
     /// `refusal`.
     ///
-    /// Keys are looked for, and the clock is read, with the gatherers' lock open. The clock is read
+    /// Keys are looked for, and the clock is read, without the gatherers' lock. The clock is read
     /// only for the first item of a batch.
     #[inline(never)]
     fn offer_slowly<A: Receipt<R, E>>(
@@ -259,7 +259,7 @@ impl<T, R, E, C: Clock> Shared<T, R, E, C> {
     /// Drops the first item of the batch that has waited longest, and tells its caller.
     #[cold]
     fn drop_oldest(&self) {
-        // The item's destructor is foreign, so it runs with the lock open.
+        // The item's destructor is foreign, so it runs after unlocking.
         let Some((shed, unused)) = self.with(|gatherer| gatherer.shed()) else { return };
         self.release(unused);
         if let Some(results) = shed.carried {

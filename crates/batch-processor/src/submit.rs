@@ -1,4 +1,4 @@
-//! The futures that hand an item in, with or without its result.
+//! The futures that hand an item in. `Submit` also waits for the item's result.
 
 use core::{
     fmt,

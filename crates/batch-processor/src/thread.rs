@@ -111,7 +111,7 @@ impl Drop for DriverThread {
     }
 }
 
-// It gives no access to the user's state.
+// The handle gives no access to the user's state.
 impl UnwindSafe for DriverThread {}
 impl RefUnwindSafe for DriverThread {}
 

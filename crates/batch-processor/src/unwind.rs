@@ -8,9 +8,9 @@ use tidegate_core::{
     unwind::{bury, words},
 };
 
-/// Runs `code`; a panic becomes its message. Without std no panic can be caught: one that unwinds
-/// goes on to the code that polls the driver. When that code drops the driver, the callers that
-/// wait get `DriverDropped`.
+/// Runs `code`; if it panics, returns the panic's message as the error. Without std no panic can be
+/// caught: one that unwinds goes on to the code that polls the driver. When that code drops the
+/// driver, the callers that wait get `DriverDropped`.
 ///
 /// A panic may leave the user's state half changed, and to repair it is the user's part: a handler
 /// that has panicked is called again for the next batch.

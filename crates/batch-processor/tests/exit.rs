@@ -1,5 +1,5 @@
-//! What was accepted is processed before the process ends. The tests run this program again, as a
-//! child, which ends right after.
+//! Every accepted item is processed before the process ends. The tests run this program again as a
+//! child, which does one thing with the driver's handle and then ends.
 
 use std::{
     cell::RefCell,
@@ -21,7 +21,7 @@ const ITEMS: usize = 250;
 
 type Ours = Batcher<usize, (), ()>;
 
-/// Says to the child which one it is.
+/// The environment variable that tells a child its name.
 const CHILD: &str = "TIDEGATE_CHILD";
 
 /// What a child does before it ends, by its name.
@@ -62,7 +62,7 @@ fn full() -> (Ours, DriverThread, Sender<()>) {
         .build_on_thread(move |items: Vec<usize>| {
             signals.recv().ok();
             for _ in &items {
-                // Not `print`, which the harness would keep.
+                // Not `print`, whose output the test harness would capture.
                 stdout().write_all(b"item,").unwrap();
                 stdout().flush().unwrap();
                 thread::yield_now();
@@ -100,8 +100,8 @@ fn moves_the_handle_into_a_thread_local() {
     thread::spawn(move || HELD.set(Some(driver))).join().unwrap();
 }
 
-/// What its first lines say of a leaked handle: no handle waits for the thread, so the program has to
-/// wait for the shutdown.
+/// A handle in a static is never dropped, so nothing waits for the thread: the program itself has
+/// to wait for the shutdown.
 fn keeps_the_handle_in_a_static() {
     static HELD: Mutex<Option<DriverThread>> = Mutex::new(None);
     let (batcher, driver, signal) = full();

@@ -64,8 +64,8 @@ impl<T, D> Batch<T, D> {
         self.len() == 0
     }
 
-    /// Takes the items out. If some were dropped before them, that moves each item, so the driver
-    /// does it with the lock open.
+    /// Takes the items out. If older items were dropped, this moves each remaining item, so the
+    /// driver calls it with no lock held.
     pub(crate) fn take_items(&mut self) -> Vec<T> {
         let mut items = mem::take(&mut *self.items);
         let Some(front) = self.front.take() else { return items };

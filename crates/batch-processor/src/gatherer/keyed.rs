@@ -13,9 +13,9 @@
 //!
 //! Items are numbered in the order in which they came, and the number of a batch's first item is
 //! the number of the batch. Lanes that are not empty are sorted by the numbers of their oldest
-//! batches: every item below the smallest of them is over, so a [`Mark`] is such a number here,
-//! too. Lanes in which a batch waits are also sorted by the number of the oldest batch that waits
-//! there.
+//! batches. Every item with a number below the smallest of these is over, so a [`Mark`] is such a
+//! number here, too. Lanes in which a batch waits are also sorted by the number of the oldest batch
+//! that waits there.
 //!
 //! A step looks only at lanes that it changes, except [`take_waiting`](Gather::take_waiting), when
 //! the driver is gone. For all lanes together, the gatherer keeps the sums, counts and orders that
@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{stats::Trigger, steps};
 
-/// Stands for a key: its place, and a number that tells the key from those that had the place
+/// Stands for a key: its place, and a number by which it differs from the keys that had the place
 /// before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
@@ -46,7 +46,7 @@ pub(crate) struct Key {
     pub(crate) id: u64,
 }
 
-/// Knows the places of keys. Its code is foreign, and runs with no lock held.
+/// Knows the places of keys. Its methods run foreign code, and are called with no lock held.
 pub(crate) trait Keys<T>: Send + Sync {
     /// Returns the place that the item's key has, or had a moment ago; `None` if the index does not
     /// have the key.
@@ -64,7 +64,7 @@ pub(crate) trait Keys<T>: Send + Sync {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Found {
     Nothing,
-    /// The place that the key had a moment ago; the caller has no claim on it.
+    /// The place that the key had a moment ago; the caller has no claim on the key.
     Seen(Key),
     Claimed(Key),
 }
@@ -98,7 +98,7 @@ impl<'a, T> ItemKey<'a, T> {
         }
     }
 
-    /// Leaves the claim to a lane, which keeps it until its batches are over.
+    /// Hands the claim over to a lane, which ends it when all batches of the lane are over.
     #[inline]
     pub(crate) fn keep(&mut self) {
         self.found = Found::Nothing;
@@ -116,23 +116,23 @@ impl<T> Drop for ItemKey<'_, T> {
 
 /// Gathers `T`s by key.
 pub(crate) struct KeyedGatherer<T, D> {
-    // INVARIANT: by the places of their keys.
+    // INVARIANT: indexed by the places of their keys.
     lanes: ByPlace<Lane<T, D>>,
     // INVARIANT: the lanes that can start, in the order of their turns.
     ready: BTreeSet<(u64, usize)>,
     /// The number of the turn that was given out last.
     turns: u64,
-    // INVARIANT: of each lane that has one, its deadline.
+    // INVARIANT: the deadline of each lane that has one.
     timers: BTreeSet<(Timestamp, usize)>,
-    // INVARIANT: of each lane that is not empty, the number of the first item of its oldest batch.
+    // INVARIANT: for each lane that is not empty, the number of the first item of its oldest batch.
     oldest: BTreeSet<(u64, usize)>,
-    // INVARIANT: of each lane in which a batch waits, the number of the first item of the oldest
+    // INVARIANT: for each lane in which a batch waits, the number of the first item of the oldest
     // such batch.
     first_waiting: BTreeSet<(u64, usize)>,
-    // INVARIANT: of each lane whose open batch is not empty and not due, the number of the first
+    // INVARIANT: for each lane whose open batch is not empty and not due, the number of the first
     // item of that batch.
     gathering: BTreeSet<(u64, usize)>,
-    // INVARIANT: by the ids of the batches; at most one for each lane.
+    // INVARIANT: numbered by the ids of the batches; at most one batch for each lane.
     running: Numbered<Running<Source>>,
     // INVARIANT: how many items wait in all lanes, how many lanes have a batch that is due, and how
     // many have a full one.
@@ -141,7 +141,7 @@ pub(crate) struct KeyedGatherer<T, D> {
     #[cfg(feature = "stream")]
     full: usize,
     pushed: u64,
-    // INVARIANT: its statistics are of all lanes; those of the lanes' gatherers are not used.
+    // INVARIANT: its statistics cover all lanes; those of the lanes' gatherers are not used.
     state: GathererState<T>,
 }
 
@@ -150,8 +150,8 @@ struct Lane<T, D> {
     // lane is not empty.
     key: Option<u64>,
     gatherer: Gatherer<T, D>,
-    // INVARIANT: the number of the first item of each batch, oldest first; the one that runs
-    // included.
+    // INVARIANT: the number of the first item of each batch, also of the one that runs, oldest
+    // first.
     begins: VecDeque<u64>,
     entries: Entries,
 }
@@ -211,7 +211,7 @@ fn enter<V: Ord + Copy>(
     order.extend(new.map(|new| (new, place)));
 }
 
-/// Changes whether a lane is counted in `number` to `new`.
+/// Counts a lane in `number` if `new` is true, and no longer counts it if not.
 fn count(number: &mut usize, counted: &mut bool, new: bool) {
     *number = *number + usize::from(new) - usize::from(mem::replace(counted, new));
 }
@@ -301,7 +301,7 @@ impl<T, D: Default> KeyedGatherer<T, D> {
         self.lanes.0.push(Lane { key: None, gatherer, begins, entries: Entries::default() });
     }
 
-    /// Returns whether a batch waits that nothing can join any more.
+    /// Returns whether a full batch waits, one that nothing can join any more.
     #[cfg(feature = "stream")]
     pub(crate) fn has_full(&self) -> bool {
         self.full > 0

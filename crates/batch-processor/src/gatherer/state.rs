@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct GathererState<T> {
     pub(super) limits: Limits,
-    // INVARIANT: never `Open` again once it is not.
+    // INVARIANT: once it is no longer `Open`, it never is again.
     pub(super) door: Door,
     // INVARIANT: the weight of all items that wait.
     pub(super) weight: usize,
@@ -50,7 +50,7 @@ impl<T> GathererState<T> {
     }
 
     /// Returns why an item of this weight is refused while `waiting` items wait; `None` if it is
-    /// not. `needs_time` is whether the push needs the time, and has not got it.
+    /// let in. `needs_time` says that the push needs the time and was not passed it.
     pub(super) fn refusal(
         &self,
         weight: usize,
@@ -86,7 +86,7 @@ impl<T> GathererState<T> {
         id
     }
 
-    /// Takes note that a batch of so many items is done, which has run from `since` to `now`;
+    /// Takes note that a batch of so many items is done. It has run from `since` to `now`, and
     /// `failed` of its items have no result.
     pub(super) fn end(&mut self, items: usize, since: Timestamp, now: Timestamp, failed: usize) {
         self.busy -= 1;
@@ -118,8 +118,8 @@ impl<T> GathererState<T> {
         self.door != Door::Open
     }
 
-    /// Returns what the driver has left behind: the items, in their order (with keys, in the order
-    /// of each key), which only the first call gets, and how many items were in flight.
+    /// Returns what the driver has left behind: the waiting items, in order (with keys, within each
+    /// key), and how many items were in flight. Only the first call gets the waiting items.
     pub(crate) fn leftovers(&mut self) -> Unprocessed<T> {
         Unprocessed::new(mem::take(&mut *self.left), self.with_the_handler)
     }
@@ -128,7 +128,7 @@ impl<T> GathererState<T> {
 /// A batch that starts, and its number.
 pub(crate) type Started<T, D> = Option<(BatchId, Batch<T, D>)>;
 
-/// The steps of a gatherer, but for the push.
+/// The steps of a gatherer, except the push.
 pub(crate) trait Gather<T, D> {
     fn state(&self) -> &GathererState<T>;
 
@@ -144,18 +144,18 @@ pub(crate) trait Gather<T, D> {
     /// Returns the mark behind all items.
     fn end(&self) -> Mark;
 
-    /// Returns when the next batch becomes due by its time; `None` if none ever does, or if that
-    /// would not let a batch start now.
+    /// Returns when the next batch becomes due by its time; `None` if none does. A gatherer (with
+    /// keys, a lane) in which a batch is due already, or none may start, has no such time.
     fn deadline(&self) -> Option<Timestamp>;
 
-    /// Makes the batches due whose deadlines have come.
+    /// Makes due those batches whose deadlines have come.
     fn on_timer(&mut self, now: Timestamp);
 
     /// Starts the batch whose turn it is, if one is due and may run: takes it out, and counts it as
     /// running.
     fn start(&mut self, now: Timestamp) -> Started<T, D>;
 
-    /// Takes note that a running batch is done, `failed` of whose items have no result; the
+    /// Takes note that a running batch is done, and that `failed` of its items have no result. The
     /// driver tells its callers next. Makes no other batch due.
     fn on_done(&mut self, id: BatchId, now: Timestamp, failed: usize);
 
@@ -202,7 +202,7 @@ pub(crate) trait Gather<T, D> {
         (self.end(), self.make_due(Trigger::Flush))
     }
 
-    /// Returns `Ok` once every item before the mark is over, an error once that can never be, and
+    /// Returns `Ok` once every item before the mark is over, an error once that is impossible, and
     /// `None` before.
     fn is_done(&self, mark: Mark) -> Option<Result<(), DriverDropped>> {
         match self.state().door {
@@ -222,8 +222,8 @@ pub(crate) trait Gather<T, D> {
         true
     }
 
-    /// Returns whether the gatherer was closed and every item is over. An abandoned gatherer never
-    /// is.
+    /// Returns whether the gatherer was closed and every item is over. False for an abandoned
+    /// gatherer.
     fn is_over(&self) -> bool {
         self.state().door == Door::Closed && self.over() == self.end()
     }

@@ -86,7 +86,7 @@ fn a_due_batch_grows_while_another_runs() {
     let mut driver = Task::new(driver);
     let first = batcher.try_submit(1).unwrap();
     assert!(driver.poll().is_pending());
-    // The handler is busy. Without a delay each of these would be a batch of its own.
+    // The delay is zero, so each of these would be a batch of its own if the handler were idle.
     let others = [2, 3].map(|n| batcher.try_submit(n).unwrap());
     assert!(driver.poll().is_pending());
     assert!(driver.poll().is_pending());

@@ -12,7 +12,8 @@ use tidegate_batch_processor::{BatchError, Batcher, Blocking, Handler, ManualClo
 
 type Item = (u8, u32);
 
-/// Numbers what it gets, but for a surplus or a lack of results; equal keys are equal items.
+/// A handler that numbers its items, returns `surplus` results too many (too few, if negative), and
+/// fails a batch with the key 13. Items with equal keys are equal.
 fn numbered(
     log: &Log<Item>,
     surplus: i32,
@@ -73,7 +74,7 @@ fn a_wrong_number_of_results_stays_wrong() {
     for (surplus, number) in [(1, 4), (-1, 2)] {
         let builder = Batcher::builder().max_items(3).clock(ManualClock::new());
         let (batcher, driver) = builder.build_with(numbered(&Log::default(), surplus)).unwrap();
-        // Two are sent for three: three results would fit, but are not theirs.
+        // The handler gets only two of these three items, so it must return two results.
         let replies = [(1, 0), (2, 0), (1, 1)].map(|item| batcher.try_submit(item).unwrap());
         assert!(Task::new(driver).run().is_pending());
         for reply in replies {

@@ -1,5 +1,5 @@
-//! Laws of values whose every destructor panics: each is dropped, nothing is lost with them, and
-//! the process lives.
+//! Laws of values whose destructors all panic: each value is dropped, nothing else is lost, and the
+//! process lives on.
 
 use std::{
     pin::Pin,
@@ -88,7 +88,7 @@ fn an_item_that_panics_when_the_panic_of_its_weight_or_key_drops_it_aborts_nothi
     assert!(batcher.try_push((maker.bomb(1), 1)).is_ok());
     assert!(panics(|| batcher.try_push((maker.bomb(13), 2)).is_ok()));
     assert!(!panics(|| drop((driver, batcher))));
-    // With the clone of the first key.
+    // The third is the clone of the first key.
     assert_eq!(maker.gone(), 3);
 }
 
@@ -162,7 +162,8 @@ fn a_key_or_a_clone_that_panics_among_equal_items_drops_each_of_them() {
     });
     let (batcher, driver) = Batcher::builder().max_items(4).build_with(handler).unwrap();
     let mut driver = Task::new(driver);
-    // The third key panics; then the clone of a result for an equal item does; then all is well.
+    // In the first batch the third key panics; in the second, the clone of a result for an equal
+    // item does; in the third, nothing does.
     for (batch, is_ok) in [([1, 2, 13, 3], false), ([1, 113, 113, 2], false), ([1, 2, 3, 4], true)]
     {
         let replies = batch.map(|n| batcher.try_submit(maker.bomb(n)).ok().unwrap());
@@ -177,7 +178,7 @@ fn a_key_or_a_clone_that_panics_among_equal_items_drops_each_of_them() {
     assert_eq!((keys.gone(), results.gone()), (2 + 4 + 4, 3 + 1 + 4));
 }
 
-/// A stream of bombs, which is then pending for ever.
+/// A stream of five bombs, after which it is pending for ever.
 struct Bombs(u32, Maker);
 
 impl Stream for Bombs {

@@ -1,5 +1,5 @@
-//! Anything at any time, through the public interface: items, cancels, flushes, time, and the
-//! driver's turns.
+//! Random steps through the public interface: items, cancels, flushes, time, and polls of the
+//! driver.
 
 use std::{task::Poll, time::Duration};
 
@@ -50,7 +50,7 @@ proptest! {
         let mut driver = Task::new(driver);
         let mut callers = Vec::new();
         let mut flushes = Vec::new();
-        // In the order of their acceptance, which the count of accepted items tells.
+        // In the order of their acceptance: a step that raises `pushed` has let its item in.
         let mut accepted = Vec::new();
         let mut next = 0_u32;
         for step in steps {

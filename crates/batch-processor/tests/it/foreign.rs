@@ -1,5 +1,4 @@
-//! Foreign code in the places where the driver runs some, which panics there: the driver lives, and
-//! no caller hangs.
+//! Foreign code panics wherever the driver runs it: the driver lives on, and no caller hangs.
 
 use std::{
     cmp::Ordering,
@@ -16,7 +15,7 @@ use std::{
 
 use tidegate_batch_processor::{Async, Batcher, Blocking, Builder, Handler, OnError, OnFull, Wait};
 
-/// What panics when it is dropped, if it is bad.
+/// A value that panics when it is dropped, if it is bad.
 #[derive(Clone)]
 struct Bomb(bool);
 
@@ -49,7 +48,7 @@ where
 
 #[test]
 fn results_that_panic_when_they_are_dropped_keep_the_driver() {
-    // Too many, of which each panics.
+    // Too many results, each of which panics when it is dropped.
     let handler = Blocking::new(|items: Vec<bool>| {
         let bombs = items.iter().map(|bad| Bomb(*bad));
         Ok::<_, ()>(bombs.clone().chain(bombs.filter(|bomb| bomb.0)).collect())
@@ -106,7 +105,7 @@ fn items_that_panic_when_they_are_dropped_keep_the_driver_and_the_pushers() {
         items.iter_mut().for_each(|item| item.0 = false);
         if bad { Err(()) } else { Ok(vec![(); items.len()]) }
     });
-    // What is kept for the halves is dropped by the driver.
+    // The driver drops the items that it has kept for the calls of the halves.
     let items = || [true, true, false, false].map(Bomb);
     survives(Batcher::builder().on_error(OnError::Bisect), handler, items());
     let builder = Batcher::builder().max_items(2).capacity(2).on_full(OnFull::DropOldest);
@@ -118,7 +117,7 @@ fn items_that_panic_when_they_are_dropped_keep_the_driver_and_the_pushers() {
     drop(driver);
 }
 
-/// A key whose comparisons panic while there are some left to.
+/// A key whose comparisons panic, as many times as the counter says.
 #[derive(Clone)]
 struct Key(u32, Arc<AtomicUsize>);
 
@@ -160,7 +159,7 @@ fn keys_that_panic_when_they_are_compared_keep_the_driver_and_their_order() {
         fuse.store(panics, SeqCst);
         assert!(driver.run().is_pending());
         assert_eq!(replies.map(|reply| reply.wait().unwrap()), [1, 2, 3]);
-        // A producer's own look.
+        // A pusher's own search for its key panics.
         fuse.store(panics, SeqCst);
         let _own = [4, 5]
             .map(|key| catch_unwind(AssertUnwindSafe(|| batcher.try_push(item(key, key)).is_ok())));

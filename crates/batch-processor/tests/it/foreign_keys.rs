@@ -21,7 +21,7 @@ thread_local! {
     static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
 }
 
-/// Where a key's code runs.
+/// Which method of a key runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Cmp,
@@ -31,7 +31,7 @@ enum Place {
 
 const PLACES: [Place; 3] = [Place::Cmp, Place::Clone, Place::Drop];
 
-/// Runs the hook, unless this comes from the hook itself.
+/// Runs the hook, unless the hook itself has called this.
 fn foreign(place: Place) {
     if let Some(hook) = HOOK.take() {
         let again = hook.clone();
@@ -84,12 +84,12 @@ impl Ord for Key {
 
 type Keyed = KeyedBatcher<Key, u32, u32, (), ManualClock>;
 
-/// Batches of one key, of at most two, whose handler returns the numbers.
+/// A keyed batcher with batches of at most two items, whose handler returns their numbers.
 fn keyed(on_full: OnFull) -> (Rc<Keyed>, Task<impl Future<Output = ()>>) {
     let handler = |items: Vec<(Key, u32)>| {
         assert!(items.iter().all(|(key, _)| key.0 == items[0].0.0), "of one key");
         let numbers = items.iter().map(|(_, n)| *n).collect();
-        // Dropped here, a key that panics would be the handler's panic.
+        // Keys are not dropped here: a panic of their drop would be the handler's.
         items.into_iter().for_each(|(key, _)| std::mem::forget(key));
         Ok::<_, ()>(numbers)
     };
@@ -106,8 +106,8 @@ fn a_key_that_calls_its_batcher_back_deadlocks_nobody() {
             let calls = Rc::new(Cell::new(0));
             let (back, counted) = (batcher.clone(), calls.clone());
             HOOK.set(Some(Rc::new(move |at| {
-                // A callback that put something in whenever something is dropped would never come
-                // to an end.
+                // The limit is there because a hook that pushes an item whenever a key is dropped
+                // would never end.
                 if at == place && counted.get() < 60 {
                     counted.set(counted.get() + 1);
                     let n = 100 + counted.get() % 7;
@@ -163,7 +163,7 @@ fn a_key_that_panics_once_or_twice_loses_no_accepted_item() {
                     }
                 }
                 fuse.set((0, 0));
-                // Usable, each key with its order.
+                // The batcher still works for each key.
                 let last = [0, 1, 2].map(|key| batcher.try_submit((Key(key), 100 + key)).unwrap());
                 batcher.close();
                 assert!(driver.run().is_ready());
@@ -177,7 +177,7 @@ fn a_key_that_panics_once_or_twice_loses_no_accepted_item() {
     }
 }
 
-/// What a push that panicked has not given away is still the future's.
+/// A push that panics in a poll leaves the item in its future.
 #[test]
 fn an_item_whose_key_panics_in_a_poll_can_be_withdrawn() {
     let (batcher, _driver) = keyed(OnFull::Wait);
@@ -221,8 +221,7 @@ fn a_key_is_cloned_once_and_found_by_as_many_comparisons_as_the_logarithm() {
     assert!(many < 3 * few, "{few} comparisons a key, and {many}");
 }
 
-/// Returns a number with its bits in a well-known disorder (the finalizer of
-/// MurmurHash3).
+/// Mixes the bits of a number as the key index does (the finalizer of MurmurHash3).
 fn disordered(number: u64) -> u64 {
     let mut bits = number;
     for factor in [0xFF51_AFD7_ED55_8CCD, 0xC4CE_B9FE_1A85_EC53] {
@@ -269,7 +268,7 @@ fn a_key_whose_comparison_panicked_when_it_was_to_be_forgotten_is_forgotten_late
         Place::Drop => count.set(count.get() - 1),
     })));
     for n in 0..50 {
-        // None of them ever comes again. Two, so that there is something to compare.
+        // No key ever comes again. There are two, so that there is something to compare.
         for key in [2 * n, 2 * n + 1] {
             batcher.try_push((Key(key), n)).unwrap();
         }
@@ -282,7 +281,7 @@ fn a_key_whose_comparison_panicked_when_it_was_to_be_forgotten_is_forgotten_late
     _ = batcher.flush().wait_timeout(Duration::ZERO);
     assert!(driver.run().is_pending());
     HOOK.set(None);
-    // The items' own keys are the handler's, which forgets them; the clones are the batcher's.
+    // The handler forgets the items' own keys, so only the batcher's clones count.
     assert!(living.get() <= 2, "{} keys are left", living.get());
 }
 

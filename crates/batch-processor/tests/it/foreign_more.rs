@@ -1,8 +1,8 @@
-//! A panic at each touch of foreign code in turn, once and twice: the driver, or the next one, goes
-//! on, no caller hangs, and nothing is left behind.
+//! Each touch of foreign code panics in turn, once or twice: the driver or the next leader goes on,
+//! no caller hangs, and nothing is left behind.
 //!
-//! What a function returns is lost by the compiler if a destructor at its end panics
-//! (rust-lang/rust#47949). So a function that returns something here drops what may panic before.
+//! If a destructor at the end of a function panics, the function's return value is leaked
+//! (rust-lang/rust#47949). So functions that return something here first drop what may panic.
 
 use std::{
     future::Future,
@@ -25,7 +25,7 @@ use tidegate_core::Timestamp;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Goes off at the so-many-th touch, and once more at the next if there are two charges.
+/// Panics at the touch of that number, and once more at the next if there are two charges.
 #[derive(Clone)]
 struct Fuse(Arc<[AtomicUsize; 3]>);
 
@@ -149,8 +149,8 @@ impl<F> Drop for Touched<F> {
     }
 }
 
-/// Starts runs of a function that are touched at the start, at each poll, at the drop, and when a
-/// failure is judged.
+/// A handler that is touched when a run starts, at each poll and the drop of the run, and when it
+/// is asked about an error.
 struct Hand<F>(F, Fuse);
 
 impl<F: FnMut(Vec<Touchy>) -> Result<Vec<Touchy>, u32>> Handler<Touchy> for Hand<F> {
@@ -169,7 +169,7 @@ impl<F: FnMut(Vec<Touchy>) -> Result<Vec<Touchy>, u32>> Handler<Touchy> for Hand
     }
 }
 
-/// Fails the first batch.
+/// A handler that fails at its first call.
 fn flaky(fuse: &Fuse) -> Hand<impl FnMut(Vec<Touchy>) -> Result<Vec<Touchy>, u32> + use<>> {
     let mut calls = 0;
     let function = move |items| {
@@ -285,7 +285,7 @@ fn a_clock_that_panics_anywhere_leaves_nobody_without_an_answer() {
             for _ in 0..3 {
                 let mut run = || driver.as_mut().is_some_and(|driver| driver.run().is_ready());
                 if panics(&mut run).is_err() {
-                    // Its executor drops what has panicked.
+                    // Drops the driver, as an executor drops a future that has panicked.
                     _ = panics(|| driver = None);
                 }
                 _ = panics(|| clock.advance(SECOND));
@@ -334,7 +334,7 @@ fn a_clock_that_panics_anywhere_passes_the_lead_on() {
     });
 }
 
-/// A stream of so many items that is touched for each.
+/// A stream of numbers. Each poll of it is a touch.
 struct Items(std::ops::Range<u32>, Fuse);
 
 impl Stream for Items {

@@ -1,4 +1,4 @@
-//! The largest numbers that can be said: what is used counts, and nothing is allocated beforehand.
+//! Settings with the largest numbers: they cost what is used, and nothing is allocated beforehand.
 
 use std::time::Duration;
 

@@ -34,7 +34,7 @@ fn a_clock_behind_its_timer_keeps_no_stream_of_batches_in_its_poll() {
     let waker = Waker::from(woken.clone());
     for polls in 1..4 {
         assert!(batches.as_mut().poll_next(&mut Context::from_waker(&waker)).is_pending());
-        // It asks for its next turn.
+        // The stream wakes itself for its next turn.
         assert_eq!(woken.count(), polls);
     }
 }
@@ -52,7 +52,7 @@ fn a_clock_behind_its_timer_keeps_no_driver_in_its_poll() {
     let waker = Waker::from(woken.clone());
     for polls in 1..4 {
         assert!(driver.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        // It asks for its next turn.
+        // The driver wakes itself for its next turn.
         assert_eq!(woken.count(), polls);
     }
 }

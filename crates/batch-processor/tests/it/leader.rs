@@ -1,4 +1,4 @@
-//! Laws of batches that their callers lead.
+//! Laws of batchers that their callers lead.
 
 use std::{
     future::{Future, poll_fn},
@@ -127,10 +127,10 @@ fn a_panic_of_the_handler_reaches_its_batch_and_the_next_is_led() {
     assert!(matches!(led.submit(3).wait(), Err(SubmitError::Refused(_))));
 }
 
-/// A handler whose batches are done when the gate is open, and which wakes no others than those it was
-/// told to.
+/// The wakers of the polls that found the gate closed.
 type Wakers = Arc<Mutex<Vec<Waker>>>;
 
+/// A handler whose batches are done once the gate is open.
 fn gated(gate: &Arc<AtomicBool>, wakers: &Wakers) -> impl Handler<u32, Output = u32, Error = ()> {
     let (gate, wakers) = (gate.clone(), wakers.clone());
     Async::new(move |items: Vec<u32>| {
@@ -169,7 +169,7 @@ fn others_go_on_while_any_number_of_leaders_are_kept_and_not_polled() {
         gate.store(true, Ordering::SeqCst);
         wakers.lock().unwrap().drain(..).for_each(Waker::wake);
         assert_eq!(woken.count(), 0, "it is not the one that leads");
-        // The bound.
+        // A waiter checks for the first time after 10 ms.
         clock.advance(Duration::from_millis(10));
         assert_eq!(woken.count(), 1);
         let mut polls = 0;
@@ -181,7 +181,7 @@ fn others_go_on_while_any_number_of_leaders_are_kept_and_not_polled() {
             }
         };
         assert_eq!(done, 9);
-        // Nothing of those that were not polled is lost.
+        // The items of the callers that were not polled are not lost.
         let results = kept.into_iter().map(|lead| lead.wait().unwrap());
         assert!(results.eq(0..unpolled));
     }
@@ -201,7 +201,7 @@ fn a_leader_that_comes_back_after_it_was_replaced_waits_like_all() {
     assert!(poll(&mut old, &old_waker).is_pending());
     wakers.lock().unwrap().drain(..).for_each(Waker::wake);
     assert_eq!(old_woken.count(), 1);
-    // It was woken, and another one is polled before it.
+    // The leader was woken, but another caller is polled before it.
     assert!(poll(&mut new, &new_waker).is_pending());
     assert!(format!("{new:?}").contains("is_leading: true"));
     assert!(poll(&mut old, &old_waker).is_pending());

@@ -30,7 +30,7 @@ fn ready<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Doors that a handler's batches wait at, by the first item of each.
+/// Doors at which a handler's batches wait: the first item of a batch is the number of its door.
 #[derive(Clone, Default)]
 struct Doors(Arc<[AtomicBool; 8]>);
 
@@ -72,7 +72,7 @@ fn so_many_batches_run_at_once_and_end_in_any_order() {
     assert!(poll(&mut driver).is_pending());
     assert_eq!(ready(replies.remove(1)).unwrap(), 2);
 
-    // What is behind a flush is over only when the first batch is.
+    // A flush waits for the first batch, too, although the later ones are done.
     let mut flush = batcher.flush();
     assert!(poll(&mut flush).is_pending());
     doors.open(0);
@@ -152,11 +152,11 @@ fn balanced_hands_over_at_once_when_idle_and_by_number_or_time_beside_others() {
     running(1, 2);
     clock.advance(Duration::from_secs(1));
     running(1, 3);
-    // Those that gather when the last batch ends start then.
+    // Items that still gather when the last running batch ends are handed over then.
     batcher.try_push(4).unwrap();
     running(1, 3);
     (0..4).for_each(|door| open.open(door));
-    // None of these doors wakes the driver, which looks at one batch for each poll.
+    // No door wakes the driver, so each poll of the driver polls one batch in turn.
     running(4, 4);
     let stats = batcher.stats();
     assert_eq!((stats.by_idle, stats.by_delay), (3, 1));
@@ -227,7 +227,7 @@ fn without_room_it_is_as_the_builder_was_told() {
 
 #[test]
 fn no_more_items_are_dropped_than_weigh_enough_for_the_next() {
-    // A batch of 10 is full, one of 9 still gathers.
+    // A batch that weighs 10 is full; one that weighs 9 still gathers.
     for (weights, kept) in [
         ([4, 3, 3, 5], [None, None, Some(3), Some(5)]),
         ([4, 3, 2, 5], [None, Some(3), Some(2), Some(5)]),
@@ -254,7 +254,7 @@ fn an_item_that_is_dropped_tells_its_caller_at_once() {
     let _third = batcher.try_submit(3).unwrap();
     assert_eq!(first.woken(), 1);
     assert!(matches!(first.output(), Err(BatchError::Dropped)));
-    // It waits only now, in a batch of which an item was dropped.
+    // The second caller waits only now, in a batch that has lost an item.
     assert!(second.poll().is_pending());
     let _fourth = batcher.try_submit(4).unwrap();
     assert_eq!(second.woken(), 1);

@@ -21,7 +21,7 @@ use tidegate_batch_processor::{
 
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A handler that fails so many times, and a log of what it was called for.
+/// A handler that fails at its first `times` calls, and a log of the items of each call.
 #[allow(clippy::type_complexity, reason = "a handler has no name")]
 fn failing(times: usize) -> (Log<u32>, impl FnMut(Vec<u32>) -> Result<Vec<u32>, usize>) {
     let log: Log<u32> = Arc::default();
@@ -92,8 +92,8 @@ fn batches_that_pause_until_the_same_moment_are_both_tried_again() {
     assert!(replies.iter_mut().zip(1..).all(|(reply, n)| result(reply).unwrap().unwrap() == n));
 }
 
-/// A batch pauses for a second; the next one gathers, or does not, and is due before the pause
-/// ends, or after it.
+/// A batch pauses for a second. Meanwhile no batch gathers, or one that is due after the end of the
+/// pause, or one that is due before it.
 #[test]
 fn the_end_of_a_pause_wakes_the_driver_whatever_gathers() {
     const NANO: Duration = Duration::from_nanos(1);
@@ -240,7 +240,7 @@ fn a_batch_that_pauses_does_not_hold_up_another_in_flight() {
     assert!(replies.iter_mut().zip(1..).all(|(reply, n)| result(reply).unwrap().unwrap() == n));
 }
 
-/// Says which of its errors pass.
+/// A handler that says which of its errors are transient.
 struct Moody;
 
 impl Handler<u32> for Moody {
@@ -271,7 +271,7 @@ fn an_error_that_the_handler_calls_lasting_is_not_tried_again() {
         }
     }
     is_tried_again(Moody);
-    // It is the same handler's error, whatever items are equal.
+    // The wrapper asks the wrapped handler whether an error is transient.
     is_tried_again(Moody.dedupe_by_key(|item: &u32| *item));
 }
 
@@ -310,10 +310,10 @@ fn a_bisected_batch_gives_each_caller_its_own_result() {
     assert_eq!(*calls.lock().unwrap(), stats.batches + stats.retries + 2 * stats.splits);
 }
 
-/// What a call was for.
+/// The items of one call.
 type Call = Vec<usize>;
 
-/// Submits the items of one batch and drives it. Returns what each call was for, and each item's
+/// Submits the items of one batch and drives it. Returns the items of each call, and each item's
 /// result.
 fn run(
     len: usize,
@@ -362,7 +362,7 @@ proptest! {
         for (item, result) in results.iter().enumerate() {
             prop_assert_eq!(result.as_ref().ok().copied(), (!poison.contains(&item)).then_some(item * 2));
         }
-        // Nothing that has a result was called for again, and what has none was called for alone.
+        // Each good item was in one call that succeeded, and each poisoned one was alone in a call.
         let made_it = calls.iter().filter(|call| !call.iter().any(|item| poison.contains(item)));
         prop_assert_eq!(made_it.flatten().count(), len - poison.len());
         let alone = calls.iter().filter(|call| call.len() == 1 && poison.contains(&call[0])).count();
@@ -410,7 +410,7 @@ fn the_last_call_gets_the_items_themselves() {
 
 #[test]
 fn a_wrong_number_of_results_is_bisected_too() {
-    // It leaves out what is odd.
+    // The handler returns no results for odd items.
     let handler = |items: Vec<u32>| Ok::<_, ()>(items.into_iter().filter(|n| n % 2 == 0).collect());
     let (batcher, driver) = Batcher::builder()
         .max_items(3)
@@ -446,7 +446,7 @@ fn a_batch_that_lost_its_oldest_items_is_recovered_without_them() {
     assert_eq!((result(second).unwrap().unwrap(), result(third).unwrap().unwrap()), (2, 3));
 }
 
-/// Cloning it panics.
+/// A value that panics when it is cloned.
 struct Dear(u32);
 
 impl Clone for Dear {
@@ -465,7 +465,7 @@ fn a_clone_that_panics_counts_as_a_panic_of_the_handler() {
         .unwrap();
     let mut replies = [1, 2].map(|item| batcher.try_submit(Dear(item)).unwrap());
     assert!(Task::new(driver).run().is_pending());
-    // Alone, an item need not be cloned.
+    // An item that is alone in its call is not cloned.
     assert!(replies.iter_mut().zip(1..).all(|(reply, n)| result(reply).unwrap().unwrap() == n));
 }
 

@@ -8,13 +8,13 @@ use tidegate_batch_processor::{Batcher, ManualClock};
 
 const DELAY: Duration = Duration::from_millis(10);
 
-/// akka/akka-core #20232: as the last item fills a group (of one, there), the timer's turn and the
-/// end race, and the item is never handed on. reactor/reactor-core #3634: the same of a timeout and
-/// a full buffer.
+/// akka/akka-core #20232: while the last item fills a group (of one item, there), the timer and the
+/// end of the stream race, and the item is lost. reactor/reactor-core #3634: a timeout and a full
+/// buffer race in the same way.
 #[test]
 fn a_timer_against_a_full_batch_loses_no_item() {
-    // The driver looks after the item, after the timer, after both or after none; the timer rings
-    // before or after the item that fills the batch; the end comes right behind.
+    // The driver is polled after the item, the timer, both or neither. The timer goes off before or
+    // after the item that fills the batch, and the end follows at once.
     for (max_items, looks, rings_first) in
         (1..4).flat_map(|items| (0..8).map(move |n| (items, n / 2, n % 2 == 0)))
     {
@@ -43,8 +43,8 @@ fn a_timer_against_a_full_batch_loses_no_item() {
     }
 }
 
-/// The same: the timer that was set for a batch which became full rings for no other, which has one
-/// of its own.
+/// The same bugs: a timer that was set for a batch which became full must not end the next batch,
+/// which has a timer of its own.
 #[test]
 fn the_timer_of_a_full_batch_does_not_cut_the_next_short() {
     let clock = ManualClock::new();
@@ -67,7 +67,7 @@ fn the_timer_of_a_full_batch_does_not_cut_the_next_short() {
 
 /// open-telemetry/opentelemetry-rust #3453: an item is counted after it was enqueued, so a flush
 /// between the two finds nothing to do. Here both are one step; the model `a_flush_against_a_push`
-/// has the race.
+/// tries the race.
 #[test]
 fn a_flush_covers_an_item_pushed_just_before() {
     let (log, handler) = echo();
@@ -78,7 +78,7 @@ fn a_flush_covers_an_item_pushed_just_before() {
         .unwrap();
     let mut driver = Task::new(driver);
     for item in 0..3 {
-        // The driver sleeps, has just begun, or has just been told.
+        // The driver has not been polled yet in the first round, and sleeps in the others.
         batcher.try_push(item).unwrap();
         let mut flush = Task::new(batcher.flush());
         assert!(flush.poll().is_pending(), "an item is in");

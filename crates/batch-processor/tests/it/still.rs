@@ -1,4 +1,4 @@
-//! A clock that counts.
+//! A clock that counts its readings.
 
 use std::{
     future::{Pending, pending},

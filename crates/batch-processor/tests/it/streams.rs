@@ -16,7 +16,7 @@ use tidegate_batch_processor::{Batcher, IntoBatches, ManualClock, Policy, future
 
 const DELAY: Duration = Duration::from_millis(10);
 
-/// A stream that has nothing now for each `None`, and ends.
+/// A stream whose polls are scripted: it is pending for each `None`, and then ends.
 struct Script<T>(VecDeque<Option<T>>);
 
 impl<T: Unpin> Stream for Script<T> {

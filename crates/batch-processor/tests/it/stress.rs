@@ -1,5 +1,5 @@
 //! Threads that do everything at once to one batcher, from a seed:
-//! `TIDEGATE_SEED=7 cargo test --test stress`.
+//! `TIDEGATE_SEED=7 cargo test --test it stress::`.
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +41,7 @@ fn seed() -> u64 {
     seed
 }
 
-/// Runs `act` on three threads for a while, each with a random of its own.
+/// Runs `act` on three threads for a while, each with random numbers of its own.
 fn on_three_threads(random: &mut Random, act: impl Fn(&mut Random) + Sync) {
     let end = Instant::now() + LONG;
     thread::scope(|s| {
@@ -56,7 +56,7 @@ fn on_three_threads(random: &mut Random, act: impl Fn(&mut Random) + Sync) {
     });
 }
 
-/// A handler that squares, counts what it is given, and fails for each multiple of 64 in a batch.
+/// A handler that counts and squares its items, and fails a batch that has a multiple of 64.
 fn squares(
     seen: &Arc<AtomicU64>,
 ) -> impl FnMut(Vec<u64>) -> Result<Vec<u64>, u64> + Send + 'static {
@@ -177,7 +177,7 @@ fn a_poisoned_item_fails_alone_however_often_its_batch_is_tried() {
     batcher.shutdown().wait().unwrap();
     let stats = batcher.stats();
     assert_eq!((stats.waiting, stats.in_flight, stats.done), (0, 0, stats.pushed));
-    // A machine that is busy may let few items through.
+    // A busy machine may let so few items through that none of them fails.
     assert!(stats.pushed < 10_000 || stats.retries > 0 && stats.splits > 0);
     drop(batcher);
     driver.join();
@@ -186,7 +186,7 @@ fn a_poisoned_item_fails_alone_however_often_its_batch_is_tried() {
 #[test]
 fn every_key_has_its_items_in_order_while_keys_come_and_go() {
     let mut random = Random(seed());
-    // The last item of each key that came out; each thread has keys of its own.
+    // The last processed number of each key; each thread has keys of its own.
     let last = Arc::new(Mutex::new(BTreeMap::<u64, u64>::new()));
     let in_order = {
         let last = last.clone();

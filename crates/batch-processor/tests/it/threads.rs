@@ -1,4 +1,4 @@
-//! Real threads on both sides.
+//! Callers and drivers on real threads.
 
 use std::{collections::HashSet, sync::mpsc, thread, time::Duration};
 
@@ -91,7 +91,7 @@ fn handles_are_unwind_safe_whatever_is_in_them() {
     safe(&batcher.try_submit(0.into()).unwrap());
 }
 
-/// A clock that a driver's thread cannot read.
+/// A clock that panics when a driver's thread reads it.
 #[derive(Clone)]
 struct Broken;
 

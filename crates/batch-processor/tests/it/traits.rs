@@ -12,7 +12,7 @@ fn settings() -> Builder<u8, ManualClock> {
     Batcher::builder().max_items(2).clock(ManualClock::new())
 }
 
-/// Sees that what is shown begins so.
+/// Checks how the `Debug` output of a value begins.
 #[track_caller]
 fn shows(value: &impl Debug, expected: &str) {
     let shown = format!("{value:?}");

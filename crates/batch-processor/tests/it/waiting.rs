@@ -44,7 +44,7 @@ fn a_full_batcher_makes_pushers_wait() {
         assert!(pusher.poll().is_pending());
     }
     assert!(driver.run().is_pending());
-    // Two places, two woken, in their order.
+    // There is room for two, so two are woken, in their order.
     assert_eq!(pushers.each_ref().map(Task::woken), [1, 1, 0]);
     assert!(pushers[0].poll().is_ready());
     assert!(pushers[1].poll().is_ready());
@@ -126,7 +126,7 @@ fn a_flush_waits_for_everything_before_it() {
     assert!(matches!(reply.poll(), Ready(Ok(2))), "what is flushed has its result");
     assert!(driver.run().is_pending());
     assert_eq!(entries(&log), [[1, 2]], "what came later still gathers");
-    // Nothing before it: nothing to wait for; and half a batch is enough.
+    // A flush hands over half a batch, too; and one with no item before it has nothing to wait for.
     assert!(Task::new(batcher.flush()).poll().is_pending());
     assert!(driver.run().is_pending());
     assert_eq!(Task::new(batcher.flush()).poll(), Ready(Ok(())));
@@ -296,7 +296,7 @@ fn a_panicking_waker_does_not_stop_the_driver() {
     assert_eq!(entries(&log), [[1, 2], [3, 4]]);
 }
 
-/// Polls of handler futures, of which `n` are in flight and end one after the other.
+/// Counts the polls of `n` handler futures that are in flight at once and end one by one.
 fn polls_until_all_have_ended(n: usize) -> usize {
     let (polls, clock) = (Arc::new(AtomicUsize::new(0)), ManualClock::new());
     let (counted, sleeps) = (polls.clone(), clock.clone());
@@ -328,7 +328,7 @@ fn polls_until_all_have_ended(n: usize) -> usize {
 #[test]
 fn a_handler_future_is_polled_when_it_was_woken_not_when_another_was() {
     let (few, many) = (polls_until_all_have_ended(50), polls_until_all_have_ended(800));
-    // One poll of the driver ends a call, and one more finds nothing.
+    // For each call, one poll finds that it has ended, and one of another future finds nothing.
     assert!(many <= 3 * 800 && few <= 3 * 50, "{few} polls for 50 futures, {many} for 800");
 }
 

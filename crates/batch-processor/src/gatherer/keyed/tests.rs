@@ -292,8 +292,8 @@ proptest! {
         prop_assert!(machine.is_over());
     }
 
-    /// Takes the same steps, and also drops the oldest items: no other item is lost, and each key
-    /// keeps its order.
+    /// Takes the steps of the test above, and also drops the oldest items: no other item is lost,
+    /// and each key keeps its order.
     #[test]
     fn what_is_not_dropped_is_handed_over_in_the_order_of_its_key(
         steps in prop::collection::vec(prop_oneof![4 => step(), 1 => Just(Step::Shed)], 0..150),
@@ -357,9 +357,9 @@ fn direct(key: usize) -> Found {
     Found::Claimed(Key { place: key, id: key as u64 })
 }
 
-/// Returns how many lanes are looked at while `keys` keys wait with one item each, and there is no
-/// room: by a refusal, by drops of the oldest item and pushes into their place, by a snapshot, and
-/// by a flush that finds nothing new.
+/// Returns how many lanes four operations look at: a refusal, drops of the oldest item and pushes
+/// into their place, a snapshot, and a flush that finds nothing new. Meanwhile `keys` keys wait
+/// with one item each, and there is no room.
 fn lanes_looked_at(keys: usize, max_in_flight: usize) -> [usize; 4] {
     let limits = Limits {
         capacity: keys,
