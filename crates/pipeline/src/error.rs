@@ -44,8 +44,8 @@ impl PipelineError {
     }
 
     /// Returns the item's position in the source, from 0. For a batch this is the position of its
-    /// first item; for an item that a [`flat_map`](crate::Pipeline::flat_map) made, that of the
-    /// item it was made of; for the stage `flow`, the number of items read by then.
+    /// first item. For an item that a [`flat_map`](crate::Pipeline::flat_map) made, it is that of
+    /// the item it was made of. For the stage `flow`, it is the number of items read by then.
     pub fn index(&self) -> u64 {
         self.index
     }

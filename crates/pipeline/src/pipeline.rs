@@ -17,9 +17,9 @@ use crate::flow::{AfterStop, Flow, Monitor, OnError, Stage, StageId};
 /// happens before the future or stream that these return is polled, and no task is spawned: the
 /// whole flow is one future.
 ///
-/// `'h` is the lifetime of what the closures of [`on_error`](Self::on_error), the timer and the
-/// work on [`Threads`](crate::Threads) borrow, `S` the type of the stages, `T` that of the timer
-/// for the stages added next.
+/// `'h` is the lifetime of all that is borrowed by the closures of [`on_error`](Self::on_error), by
+/// the timer and by the work on [`Threads`](crate::Threads). `S` is the type of the stages, and `T`
+/// that of the timer for the stages added next.
 ///
 /// # Clones
 ///

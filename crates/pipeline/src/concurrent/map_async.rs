@@ -50,7 +50,7 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// use core::{num::NonZeroUsize, time::Duration};
     /// use tidegate_pipeline::{Pipeline, SystemClock, Timer, Wait};
     ///
-    /// // The first takes longest, and is still the first.
+    /// // The first takes longest, and is still emitted first.
     /// let (three, nap) = (NonZeroUsize::new(3).unwrap(), |n| async move {
     ///     SystemClock.sleep(Duration::from_millis(n)).await;
     ///     n

@@ -44,10 +44,9 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
     }
 
     /// Sets how many items the stage may hold: those that wait for an earlier item of their key,
-    /// those in work, and those finished that the next stage has not taken yet, because that stage
-    /// is busy or an earlier item is still in work. The default is twice the stage's concurrency. A
-    /// window below the concurrency bounds the items in work, too. A large window takes no memory
-    /// by itself.
+    /// those in work, and those finished. A finished item stays while the next stage is busy or an
+    /// earlier item is still in work. The default is twice the stage's concurrency. A window below
+    /// the concurrency bounds the items in work, too. A large window takes no memory by itself.
     ///
     /// # Examples
     ///
@@ -203,7 +202,7 @@ impl<'h, S: Stage, W: Work<S::Item>, K: KeyPolicy<S::Item>, T> Pipeline<'h, Para
 
     /// Starts a second attempt on an item whose first has not ended after `delay`, takes the first
     /// success, and drops the other attempt. Use it for work that is safe to do twice and is slow
-    /// now and then: if only a few items in a hundred exceed the delay, only these cost a second
+    /// now and then. If only a few items in a hundred exceed the delay, only these cost a second
     /// attempt ("The Tail at Scale", Dean and Barroso, 2013).
     ///
     /// A second attempt counts as retried. If the first fails before `delay` has passed, the item

@@ -41,8 +41,9 @@ impl Budget {
         true
     }
 
-    /// Returns whether an item was refused for want of budget: then the flow is polled again soon.
-    /// It is still false when the last item of the budget was taken: there may be no further item.
+    /// Returns whether an item was refused as the budget was spent: then the flow is polled again
+    /// soon. It is still false when the last item of the budget was taken: there may be no further
+    /// item.
     pub(crate) fn is_spent(&self) -> bool {
         self.is_spent
     }

@@ -84,7 +84,7 @@ impl<'h> Flow<'h> {
 
     // A poll of the run.
 
-    /// Begins a poll. From here on a wake has the flow polled again.
+    /// Begins a poll. A wake-up from here on makes sure that the flow is polled again.
     pub(crate) fn begin_poll(&mut self, cx: &mut Context<'_>) {
         self.waker_cell.set(cx.waker());
         self.budget.refill();
@@ -113,7 +113,7 @@ impl<'h> Flow<'h> {
     /// Calls `poll`, which polls stages. If a stage's own code panics, the item that the stage
     /// works on fails; if anything else panics, the flow stops. In both cases this returns `None`,
     /// so that the caller polls again. The stages after the one that panicked had only polled that
-    /// one for an item, and lose none.
+    /// one for an item, so they lose no item.
     pub(crate) fn guarded<R>(&mut self, mut poll: impl FnMut(&mut Self) -> R) -> Option<R> {
         match catch_panic(|| poll(self)) {
             Ok(result) => Some(result),

@@ -76,8 +76,8 @@ impl Lineage {
         }
     }
 
-    /// Counts the outcome of the items that the lineage stands for; of an item with other parts
-    /// still in the flow, it only notes the outcome.
+    /// Counts the outcome of the items that the lineage stands for; if other parts of an item are
+    /// still in the flow, only notes its outcome.
     #[inline]
     pub(crate) fn settle(self, outcome: ItemOutcome, summary: &mut Summary) {
         match self.more {

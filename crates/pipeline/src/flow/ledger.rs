@@ -103,7 +103,7 @@ impl<'h> Ledger<'h> {
 
     // What may enter.
 
-    /// Returns whether the source is not to be read any more.
+    /// Returns whether the flow is stopping: then the source is no longer read.
     pub(crate) fn is_stopping(&self) -> bool {
         self.cause.is_some()
     }

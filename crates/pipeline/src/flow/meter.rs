@@ -15,7 +15,7 @@ const SAMPLE: u64 = 32;
 const SAMPLE_OF_SHORT: u64 = 256;
 const SHORT: Duration = Duration::from_micros(1);
 
-/// Counts, and charges times, in plain fields. [`StageStats`] says how times are charged.
+/// Keeps counts and times in plain fields. [`StageStats`] says how times are counted.
 #[derive(Default)]
 pub(crate) struct Meter {
     pub(crate) stats: StageStats,

@@ -6,8 +6,8 @@ use alloc::collections::VecDeque;
 
 use tidegate_core::unwind::drop_each;
 
-/// The work that was begun and whose results were not taken yet, at most as much as the window
-/// allows. It gives the results in order, or as they finish.
+/// Keeps track of work that was begun and whose results were not taken yet, at most as much as the
+/// window allows. Gives the results in order, or as they finish.
 ///
 /// Results that are given in order wait in a ring, whose slots have the sequence numbers of the
 /// work. The ring takes memory for what is in it, however large the window. The slot of an item

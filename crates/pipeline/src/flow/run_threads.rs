@@ -95,7 +95,7 @@ const DRIVEN: u8 = 2;
 const OVER: u8 = 4;
 
 /// Whether the flow is to be driven, and whether a thread drives it; at most one thread does at a
-/// time. The wakers of the flow are made of this.
+/// time. The flow's wakers are made from this state.
 pub(crate) struct DriveState {
     /// | bit | name | meaning | set by | cleared by |
     /// | --- | --- | --- | --- | --- |
@@ -129,8 +129,8 @@ impl DriveState {
     /// Ends driving. The caller polls for its next task afterwards, and so finds a wake that came
     /// meanwhile.
     pub(crate) fn release(&self) {
-        // ORDERING: Relaxed: the flow itself lies behind a lock, and this read-modify-write goes on
-        // with the release sequence of a wake before it.
+        // ORDERING: Relaxed: the flow itself lies behind a lock, and this read-modify-write
+        // continues the release sequence of a wake before it.
         self.state.fetch_and(!DRIVEN, Ordering::Relaxed);
     }
 

@@ -1,4 +1,4 @@
-//! What every stage is to the next.
+//! The interface of a stage to the next one.
 
 use core::task::{Context, Poll};
 
@@ -10,7 +10,7 @@ use super::{context::Flow, item::Item, ledger::StageId};
 /// only.
 ///
 /// A stage owns the stages before it, so a flow is one value, and its run one future. A stage that
-/// is polled for an item polls those before it; a poll that returns `Pending` has let *every* stage
+/// is polled for an item polls those before it. A poll that returns `Pending` has let *every* stage
 /// go on as far as it can, or as far as the budget of the flow's poll allows.
 ///
 /// # Examples
@@ -33,9 +33,9 @@ pub trait Stage {
     /// What the stage emits.
     type Item;
 
-    /// Polls for the next item. The end, `Ready(None)`, and `Pending`, unless the budget is spent,
-    /// mean that all stages before have been driven, too. After the end, every poll returns the end
-    /// again.
+    /// Polls for the next item. `Ready(None)` is the end, and every later poll returns it again.
+    /// The end means that all stages before have been driven, too, and so does `Pending`, unless
+    /// the budget is spent.
     #[doc(hidden)]
     fn poll_next(
         &mut self,

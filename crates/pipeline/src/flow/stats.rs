@@ -14,8 +14,8 @@ use tidegate_core::{lock::Lock, primitive::Arc};
 /// stages made of them.
 ///
 /// An item that a [`flat_map`](crate::Pipeline::flat_map) turned into several has failed if one of
-/// them failed, else succeeded if one of them reached the end, else it was skipped; until the last
-/// of them has left, it is in the flow. The items of a batch share its outcome.
+/// them failed, else succeeded if one of them reached the end, else it was skipped. Until the last
+/// of them has left, the item is in the flow. The items of a batch share its outcome.
 ///
 /// # Examples
 ///
@@ -33,9 +33,9 @@ pub struct Summary {
     pub read: u64,
     /// Items that reached the end.
     pub succeeded: u64,
-    /// Items that failed in a stage that stops or diverts.
+    /// Items that failed in a stage whose `on_error` stops or diverts.
     pub failed: u64,
-    /// Items that were filtered out, or failed in a stage that skips.
+    /// Items that were filtered out, or failed in a stage whose `on_error` skips.
     pub skipped: u64,
 }
 
@@ -69,10 +69,10 @@ pub(crate) enum ItemOutcome {
 
 /// Statistics of one stage.
 ///
-/// Times are charged like this: while the flow sleeps, a stage is charged for each item it has in
-/// flight; while the flow is awake, for the time of the stage's own code, estimated from one call
-/// in 32, or in 256 where calls take less than a microsecond. Work on other threads is charged by
-/// the time that these threads measure. Times are zero without a clock (see
+/// `busy` is counted like this: while the flow sleeps, each item that the stage has in flight adds
+/// the time slept. While the flow is awake, the stage's own code adds its time, estimated from one
+/// call in 32, or in 256 where calls take less than a microsecond. Work on other threads adds the
+/// time that these threads measure. Times are zero without a clock (see
 /// [`Pipeline::timer`](crate::Pipeline::timer)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]

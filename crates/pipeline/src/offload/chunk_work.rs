@@ -115,7 +115,7 @@ where
     R: Returns<Returned>,
 {
     type Out = R::Out;
-    // `Foreign`, as a panic of the function drops it, perhaps together with states of other stages.
+    // `Foreign`: a panic of the function drops the state, whose destructor may panic, too.
     type State = Foreign<State>;
 
     fn first(&self) -> StageId {

@@ -253,7 +253,7 @@ where
         }
     }
 
-    /// Emits the next result, where the open chunk has none or the stage has not advanced in this
+    /// Emits the next result if the open chunk has none, or if the stage has not advanced in this
     /// poll of the flow. Most results leave by [`poll_next`](Stage::poll_next) itself, which is
     /// inlined because this method is not.
     #[inline(never)]

@@ -189,9 +189,9 @@ impl<'h, 'w, S: Stage, W: ChunkWork<S::Item>, T> Pipeline<'h, Chunked<'w, S, W>,
     }
 
     /// Sets how many items the stage may hold: those gathered for a chunk, those in work, and those
-    /// finished that the next stage has not taken yet, because that stage is busy or an earlier
-    /// chunk is still in work. The window bounds the size of chunks, too, so that `n` chunks can be
-    /// in work while `n` wait, if it is at least twice `n`.
+    /// finished. A finished item stays while the next stage is busy or an earlier chunk is still in
+    /// work. The window bounds the size of chunks, too: with a window of at least twice `n`, `n`
+    /// chunks can be in work while `n` wait.
     ///
     /// # Examples
     ///

@@ -43,8 +43,8 @@ impl<'h, S: Stage, T> Pipeline<'h, S, T> {
     /// Runs the flow and calls `f` with each item that comes out. In the statistics `f` is a stage
     /// called `for_each`.
     ///
-    /// Nothing else of the flow's task runs while `f` does. Work that takes long or waits belongs
-    /// in a stage.
+    /// Nothing else of the flow's task runs while `f` does. Work that takes long belongs in
+    /// [`map_on`](Self::map_on), and waiting in [`map_async`](Self::map_async).
     ///
     /// # Errors
     ///

@@ -48,8 +48,8 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
 
     /// Counts a thread that will call [`work`](Self::work). The first one is counted already.
     pub fn expect_one(&self) {
-        // ORDERING: Relaxed: a thread that finds no other looking for tasks starts one, and hands
-        // it all it needs.
+        // ORDERING: Relaxed: the count publishes nothing. A thread that is started sees all that
+        // was done before.
         self.looking.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -115,8 +115,8 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
     ///
     /// # Panics
     ///
-    /// Panics with the run's panic if the run has panicked, on any thread, or if the run is not
-    /// over.
+    /// Panics with the run's panic if the run has panicked, on any thread. Also panics if the run
+    /// is not over.
     pub fn into_output(self) -> F::Output {
         let output =
             self.output.with(Option::take).expect("every thread has seen the end of the run");

@@ -31,7 +31,7 @@ impl<S: Stage + Send, T> Pipeline<'_, S, T> {
     /// [`Threads`](crate::Threads): an item that takes long occupies its own thread, and no other.
     /// A flow without such a stage runs on the calling thread alone. The stages must be `Send`; if
     /// one is not, run the flow by `run().wait()`. If a thread cannot be started, the flow runs on
-    /// those that were.
+    /// those that were started.
     ///
     /// It returns when the flow has ended, so nothing is lost when `main` returns after it. If you
     /// call it on a thread of yours, join that thread before `main` returns.

@@ -32,7 +32,7 @@ pub struct Batch<S: Stage, T: Timer> {
     /// emitted.
     due: Pin<Box<Option<T::Sleep>>>,
     is_due: bool,
-    /// Checks the clock while the stages before are always ready, when the sleep is not polled.
+    /// Checks the clock while the stages before are always ready: then the sleep is not polled.
     watch: Option<DueWatch>,
     id: StageId,
 }
@@ -69,8 +69,8 @@ impl<S: Stage, T: Timer> Batch<S, T> {
                             self.is_due = true;
                         }
                     }
-                    // As the flow is full, no more items come until some have left, perhaps only
-                    // those of this batch. It stays due at its time if the next stage has no room.
+                    // In a full flow no item comes before others leave, perhaps those of this
+                    // batch. If the next stage has no room, the batch is still due at its time.
                     let is_full = flow.ledger.is_full() && !self.items.is_empty();
                     return if self.is_due || is_full { Poll::Ready(()) } else { Poll::Pending };
                 }
@@ -110,9 +110,9 @@ impl<S: Stage, T: Timer> Stage for Batch<S, T> {
 debug_by_name!(Batch<S: Stage, T: Timer>);
 
 impl<'h, S: Stage, T: Timer + Clone> Pipeline<'h, S, T> {
-    /// Adds a stage that gathers up to `size` items into a `Vec`, and emits it when it is full,
-    /// when `linger` has passed since its first item, or when no more items may come: the flow
-    /// ends, or its `max_in_flight` is reached.
+    /// Adds a stage that gathers up to `size` items into a `Vec`. The `Vec` is emitted when it is
+    /// full, when `linger` has passed since its first item, or when no more items may come: the
+    /// flow ends, or its `max_in_flight` is reached.
     ///
     /// A batch that is due goes on gathering until the next stage takes it or it is full.
     ///

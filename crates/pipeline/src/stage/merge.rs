@@ -22,7 +22,7 @@ pub struct Merge<A, B> {
     first: A,
     second: B,
     /// Whether the second side is polled first. The side that emitted last is polled last, unless
-    /// the schedule is drawn.
+    /// the schedule is drawn at random.
     is_seconds_turn: bool,
 }
 

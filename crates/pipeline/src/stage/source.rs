@@ -69,7 +69,7 @@ where
         let polled = flow.read(self.id, || poll(cx));
         self.is_at_work = false;
         if !matches!(polled, Poll::Ready(Some(_))) {
-            // Each call counts as one that emitted an item, unless it is skipped, as this one is.
+            // Each call counts as one that emitted an item, unless it counts as skipped, as here.
             flow.ledger.meter(self.id).skipped += 1;
         }
         if polled.is_pending() != self.is_waiting {
@@ -126,7 +126,7 @@ impl<'h> Pipeline<'h, ()> {
 
     /// Begins a flow that pops a queue, and ends when the queue is closed and empty.
     ///
-    /// Any thread or task may feed the queue, and so may the end of the flow itself. Pass the queue
+    /// Any thread or task may feed the queue, and so may the flow's own last stage. Pass the queue
     /// by reference or as an `Arc`. Items still in the queue when the flow stops stay there.
     ///
     /// # Examples

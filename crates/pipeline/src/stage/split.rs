@@ -35,7 +35,7 @@ pub struct Branch<I>(Arc<Lock<(Option<Item<I>>, bool)>>);
 debug_by_name!(Branch<I>);
 
 impl<I> Drop for Branch<I> {
-    /// Drops the item, and contains a panic of its destructor: another slot may hold an item, too.
+    /// Drops the item, and contains its panic: the item in the other slot may panic, too.
     fn drop(&mut self) {
         let item = self.0.with(|(item, _)| item.take());
         contain(|| drop(item));
@@ -120,11 +120,11 @@ where
                 Poll::Ready(Some(Item { lineage, value })) => {
                     return flow.ledger.emit(self.id, lineage, value);
                 }
-                // The branches have taken an item, so there is room for the next, which either may
-                // get; or they have just been told of the end.
+                // The branches have taken an item, and `fill` has put the next one, for either
+                // branch; or it has told them of the end.
                 Poll::Pending if self.fill(cx, flow) => {}
                 Poll::Pending => {
-                    // A taken slot keeps `fill` from the stages before, whose work goes on.
+                    // While a slot is taken, `fill` does not poll the stages before: drive them.
                     if !self.slots.iter().all(Branch::is_free) {
                         self.upstream.drive(cx, flow);
                     }

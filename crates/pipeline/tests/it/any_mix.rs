@@ -21,8 +21,8 @@ enum Part {
     Copies(u64),
     Fail(u64),
     Panic(u64),
-    /// Concurrency, window, whether in order, which items fail (every how many-th), and how often a
-    /// future yields first.
+    /// Asynchronous work. Every `fails`-th item fails; a future first yields up to `yields` - 1
+    /// times.
     Work {
         n: usize,
         window: usize,
@@ -30,7 +30,7 @@ enum Part {
         fails: u64,
         yields: u64,
     },
-    /// By key: the item modulo this.
+    /// The same work by key, which is the item modulo `keys`.
     Keyed {
         n: usize,
         keys: u64,
@@ -45,7 +45,7 @@ enum Part {
         fails: u64,
         panics: u64,
     },
-    /// Every so many-th item goes through a branch of its own.
+    /// Multiples of this number go through a branch of their own.
     Split(u64),
     /// Batches, taken apart again.
     Batch(usize),

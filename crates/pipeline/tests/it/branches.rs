@@ -20,7 +20,7 @@ use crate::desk::{Desk, n};
 
 #[test]
 fn a_key_with_many_items_leaves_all_its_room() {
-    // Each item is woken once, and so waits for the one before it.
+    // Each item's future is pending once, so the next item has to wait for it.
     let work = |item| async move {
         let mut is_woken = false;
         poll_fn(|cx| match mem::replace(&mut is_woken, true) {
@@ -69,8 +69,7 @@ fn a_slow_key_holds_up_no_other_up_to_the_window() {
         .window(n(4));
     let monitor = flow.monitor();
     let mut run = Task::new(flow.run());
-    // Key 0 never moves; key 1 goes on as long as there is room beside the items that wait for key
-    // 0.
+    // Key 0 never moves; key 1 goes on as long as the items of key 0 leave room in the window.
     (0..5).for_each(|odd| desk.done(2 * odd + 1));
     assert!(run.is_pending());
     let summary = monitor.stats().summary;
@@ -174,7 +173,7 @@ fn the_two_branches_of_a_fork_are_bounded_and_meet_again() {
     let monitor = flow.monitor();
     let mut run = Task::new(flow.collect());
     assert!(run.is_pending());
-    // Item 0 is in work, 1 has passed, 2 waits at the beginning of its branch, and 3 behind it.
+    // Item 0 is in work, 1 has passed, 2 waits at the beginning of its branch, and 3 is not read.
     assert_eq!(monitor.stats().summary.read, 3);
     (0..100).for_each(|item| desk.done(item));
     let mut items = loop {
@@ -229,8 +228,7 @@ fn a_choice_that_panics_fails_its_item() {
     let flow = Pipeline::from_iter(0..4)
         .split("choose", |item| *item != 2 || quiet_panic("choice"), |all| all, |none| none)
         .on_error(OnError::Skip);
-    // The policy is that of the stage added last, the fork itself here: no stage was added in its
-    // branches.
+    // `on_error` is for the stage added last. That is the fork itself: its branches add no stages.
     assert_eq!(flow.collect().wait().unwrap(), [0, 1, 3]);
 }
 
@@ -342,7 +340,7 @@ fn two_sides_take_turns_unless_a_seed_draws_the_side() {
     }
 }
 
-/// Waits for a sleep and ends. It fails if it is polled in vain.
+/// A stream that ends after a sleep, and panics if it is polled again and again before.
 struct Nap<S>(Pin<Box<S>>, u32);
 
 impl<S: Future<Output = ()>> Stream for Nap<S> {

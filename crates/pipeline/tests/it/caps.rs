@@ -13,7 +13,7 @@ use crate::desk::n;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Ends in its poll, or wakes itself that many times before; every third item fails.
+/// Wakes itself up to `naps` times before it ends; every third item fails.
 async fn work(item: u64, naps: u64) -> Result<u64, &'static str> {
     let mut left = if naps == 0 { 0 } else { item % (naps + 1) };
     poll_fn(|cx| {

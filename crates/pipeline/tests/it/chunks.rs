@@ -58,7 +58,7 @@ fn run_until_asleep<F: Future>(run: &mut Task<F>, worker: &mut Task<Worker>) -> 
 
 #[test]
 fn nothing_is_held_back_when_the_budget_of_a_poll_ends_with_the_last_item() {
-    // 256, and 512 more: what the first two polls may read, as no time passes.
+    // The first poll may read 256 items, and the second one 512, as no time passes.
     for count in [255, 256, 257, 767, 768, 769] {
         let (pool, queue, out) = (WorkerPool::detached(4), Queue::unbounded(), Queue::unbounded());
         let mut worker = Task::new(pool.worker());
@@ -95,7 +95,7 @@ fn nothing_is_held_back_for_a_larger_chunk_while_a_worker_is_free() {
     let mut worker = Task::new(pool.worker());
     let flow = Pipeline::from_queue(&queue).map_on(&pool, "pass", n(1), |item| item);
     let mut run = Task::new(flow.for_each(|item| out.try_push(item).unwrap()));
-    // Learnt from many items, chunks are large.
+    // After many items, chunks are large.
     (0..1000).for_each(|item| queue.try_push(item).unwrap());
     for _ in 0..100 {
         assert!(run.is_pending());
@@ -111,7 +111,8 @@ fn nothing_is_held_back_for_a_larger_chunk_while_a_worker_is_free() {
     }
 }
 
-/// futures-rs' #2387, for a stage on a pool.
+/// futures-rs' #2387: a buffered stage stalls while its consumer is busy. Here the stage is on a
+/// pool.
 #[test]
 fn a_stage_on_a_pool_goes_on_while_the_next_is_busy() {
     let (pool, done) = (WorkerPool::detached(4), Arc::new(AtomicUsize::new(0)));
@@ -215,7 +216,7 @@ fn what_waits_for_a_worker_is_dropped_when_abandoned() {
     let summary = run.output().unwrap_err().summary();
     assert_eq!((summary.succeeded, summary.leftover()), (0, summary.read));
     assert_eq!(Arc::strong_count(&held), 1);
-    // The workers that were called find nothing.
+    // The workers that were requested find nothing.
     work(&mut Task::new(pool.worker()));
 }
 
@@ -272,7 +273,7 @@ fn items_are_in_flight_until_their_chunk_is_back() {
 }
 
 thread_local! {
-    /// What work on an item does beside it.
+    /// What the work on an item does besides.
     static BESIDE: RefCell<Option<Box<dyn FnMut()>>> = const { RefCell::new(None) };
 }
 
@@ -280,7 +281,7 @@ thread_local! {
 fn a_worker_that_leaves_chunks_behind_is_replaced() {
     let pool = WorkerPool::detached(8);
     let mut worker = Task::new(pool.worker());
-    // The flow goes on beside the worker, which so never finds that there is no chunk.
+    // The flow goes on during the work, so the worker always finds another chunk.
     let pass = |item| {
         BESIDE.with_borrow_mut(|beside| beside.as_mut().map_or((), |beside| beside()));
         item

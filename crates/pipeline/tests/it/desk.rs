@@ -10,12 +10,12 @@ use std::{
 use test_kit::quiet_panic;
 use tidegate_pipeline::Queue;
 
-/// Returns the number as a type wants it.
+/// Returns the number as a `NonZeroUsize`.
 pub(crate) fn n(n: usize) -> NonZeroUsize {
     NonZeroUsize::new(n).unwrap()
 }
 
-/// Work on items 0, 1, 2… that ends when the test says so, and counts.
+/// Work on items 0, 1, 2… that ends when the test says so, and counts its polls.
 pub(crate) struct Desk {
     results: Vec<Queue<Result<usize, &'static str>>>,
     started: AtomicUsize,

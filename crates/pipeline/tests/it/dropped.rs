@@ -57,13 +57,13 @@ fn items_of_a_run_that_panic_when_they_are_dropped_are_dropped_each() {
                 Bomb(0, count)
             }
         };
-        // In order: three wait for the first.
+        // Results are emitted in order, so three wait for the first.
         Pipeline::from_iter(0..4).map_async("make", FOUR, make).for_each(drop)
     };
     assert_eq!(dropped(items), 3);
 }
 
-/// That many bombs, and then nothing for ever.
+/// A stream of so many bombs, after which it is pending for ever.
 struct Bombs(usize, Arc<AtomicUsize>);
 
 impl Stream for Bombs {
@@ -118,7 +118,7 @@ fn keys_whose_every_drop_panics_are_dropped_each_and_keep_no_item_from_its_turn(
     let mut run = run.run();
     assert!(Pin::new(&mut run).poll(&mut Context::from_waker(Waker::noop())).is_pending());
     _ = catch_unwind(AssertUnwindSafe(|| drop(run)));
-    // Each is there twice.
+    // The stage keeps each key twice.
     assert_eq!(keys.load(Ordering::SeqCst), 6);
     let of = keys.clone();
     let flow = Pipeline::from_iter([1, 1, 2, 2, 2]);
@@ -193,7 +193,7 @@ fn results_of_a_chunk_that_are_not_taken_are_dropped_each() {
         }
     };
     let mut stream = Pipeline::from_iter(0..9000).map_on(&pool, "make", FOUR, make).into_stream();
-    // Chunks grow, so that one of several lies open.
+    // Chunks grow, so that the stream is dropped in the middle of one.
     for _ in 0..500 {
         let next = poll_fn(|cx| Pin::new(&mut stream).poll_next(cx)).wait();
         assert!(catch_unwind(AssertUnwindSafe(|| drop(next))).is_err());
@@ -258,7 +258,7 @@ fn an_item_that_panics_when_it_is_dropped_by_the_panic_of_an_inspector_aborts_no
     assert_eq!(gone.load(Ordering::SeqCst), 15);
 }
 
-/// Ends at its second poll, and panics when it is dropped.
+/// A future that ends at its second poll, and panics when it is dropped.
 struct Fragile<T>(Option<T>, bool, #[allow(dead_code, reason = "it is there to be dropped")] Bomb);
 
 impl<T: Unpin> Future for Fragile<T> {
@@ -285,7 +285,7 @@ fn futures_that_panic_when_they_are_dropped_take_no_result_along() {
     assert_eq!(flow().timeout(hour).collect().wait().unwrap(), [0, 1, 2]);
     assert_eq!(flow().retry(retried).collect().wait().unwrap(), [0, 1, 2]);
     assert_eq!(flow().hedge(Duration::ZERO).collect().wait().unwrap(), [0, 1, 2]);
-    // Nine, and where a second attempt is made both.
+    // Three of each run, and in the last run, which makes second attempts, six.
     assert_eq!(gone.load(Ordering::SeqCst), 15);
 }
 
@@ -305,6 +305,6 @@ fn attempts_of_a_run_that_panic_when_they_are_dropped_are_dropped_each() {
             .hedge(Duration::ZERO)
             .run()
     };
-    // Two of each item.
+    // Two attempts on each item.
     assert_eq!(dropped(attempts), 4);
 }

@@ -54,7 +54,7 @@ fn abandoned_items_are_dropped_at_once_and_counted_as_left_over() {
     );
     let mut run = Task::new(flow.run());
     assert!(run.is_pending());
-    // Item 0 is parked behind none and leaves; item 2 is parked behind 1.
+    // Item 0 leaves, because no earlier item is in work; item 2 waits for item 1.
     desk.done(0);
     desk.done(2);
     assert!(run.is_pending());
@@ -192,7 +192,7 @@ fn a_batch_is_emitted_when_full_when_due_or_at_the_end() {
     push(3);
     assert_eq!(out.try_pop().unwrap(), [1, 2, 3]);
     push(4);
-    // The time of the full batch is not that of the next.
+    // The next batch does not become due at the time of the full one.
     clock.advance(Duration::from_secs(4));
     assert!(run.is_pending());
     assert!(out.is_empty());
@@ -245,7 +245,7 @@ fn an_endless_flow_lets_others_run() {
 
 #[test]
 fn a_stopped_flow_makes_all_of_an_item_unless_it_is_abandoned() {
-    // More than one poll makes, and more than any number.
+    // More parts than one poll makes, and more than can ever be made.
     for (parts, after_stop, expected) in [
         (0..1000, AfterStop::Drain, [1, 1, 0, 0, 0]),
         (0..u64::MAX, AfterStop::Abandon, [1, 0, 0, 0, 1]),
@@ -402,7 +402,7 @@ fn the_stages_before_a_busy_one_go_on() {
     // One more waits in its branch.
     let split = flow().split("even?", |n| n % 2 == 0, |even| even, |odd| odd);
     assert_eq!(read_before_a_busy_stage(split), 4);
-    // The next batch is there.
+    // One more is in the next batch.
     assert_eq!(read_before_a_busy_stage(flow().batch("row", n(1), Duration::MAX)), 4);
 }
 

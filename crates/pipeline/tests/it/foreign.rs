@@ -1,5 +1,5 @@
-//! Foreign code that panics or takes long, wherever a flow runs some: each item has an outcome, and
-//! each run ends.
+//! Foreign code panics or takes long wherever a flow runs it: each item has an outcome, and each
+//! run ends.
 
 use std::{
     cell::Cell,
@@ -25,7 +25,7 @@ fn quiet() {
 
 thread_local! { static FUSE: Cell<i32> = const { Cell::new(i32::MAX) } }
 
-/// A key of which one comparison, or two in a row, panic.
+/// A key that panics in one comparison, or in two in a row, once `FUSE` has counted down.
 #[derive(Clone)]
 struct Key(u32, i32);
 

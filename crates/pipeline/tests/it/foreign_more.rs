@@ -1,8 +1,8 @@
-//! A panic at each touch of foreign code in turn, once and twice: the run ends, every item that was
-//! read has an outcome, and nothing is left behind.
+//! Each touch of foreign code panics in turn, once or twice: the run ends, every item that was read
+//! has an outcome, and nothing is left behind.
 //!
-//! What a function returns is lost by the compiler if a destructor at its end panics
-//! (rust-lang/rust#47949). So functions that return something here drop what may panic before.
+//! If a destructor at the end of a function panics, the function's return value is leaked
+//! (rust-lang/rust#47949). So functions that return something here first drop what may panic.
 
 use std::{
     future::{Future, Ready, ready},
@@ -54,8 +54,7 @@ impl Fuse {
     }
 }
 
-/// Runs what `run` makes with fuses of all lengths. A panic may come out of a run only if
-/// `may_panic`.
+/// Calls `run` with fuses of all lengths. A panic may come out of a run only if `may_panic`.
 fn at_each_touch(may_panic: bool, run: impl Fn(&Fuse) -> Result<Summary, Stopped>) {
     for charges in [1, 2] {
         let mut ends = 0;
@@ -85,7 +84,7 @@ fn ended(run: impl Future<Output = Result<Summary, Stopped>>) -> Result<Summary,
     end
 }
 
-/// An iterator and a stream of items, each of which is a touch.
+/// An iterator and a stream of items. To ask for the next item is a touch.
 struct Items(std::ops::Range<u32>, Fuse);
 
 impl Iterator for Items {
@@ -105,7 +104,7 @@ impl Stream for Items {
     }
 }
 
-/// Clones and drops are touches, too.
+/// An item whose clones and drops are touches, too.
 struct Item(u32, Fuse);
 
 impl Clone for Item {
@@ -121,7 +120,7 @@ impl Drop for Item {
     }
 }
 
-/// Touched when it is polled and when it is dropped.
+/// A future that is touched when it is polled and when it is dropped.
 struct Touched<F>(F, Fuse);
 
 impl<F: Future + Unpin> Future for Touched<F> {
@@ -295,7 +294,7 @@ fn a_panic_in_any_state_or_work_of_a_pool_costs_no_other_item_its_outcome() {
             })
             .on_error(OnError::Skip);
         let end = ended(flow.run());
-        // Its workers have left.
+        // Waits until the workers of the run have left.
         pool.idle().wait();
         end
     });

@@ -120,8 +120,8 @@ fn a_failed_head_lets_the_rest_through() {
     assert_eq!(run.output().unwrap(), [1, 2]);
 }
 
-/// futures-rs' #2348: a concurrency of zero hangs. Here it cannot be written (`NonZeroUsize`), and
-/// one goes on.
+/// futures-rs' #2348: a concurrency of zero hangs. Here zero cannot be written (`NonZeroUsize`),
+/// and a concurrency of one does not hang.
 #[test]
 fn failures_in_a_row_do_not_wedge_the_smallest_window() {
     let flow =
@@ -293,7 +293,7 @@ fn a_closed_pool_fails_the_items() {
 #[test]
 fn each_item_adds_to_the_budget_of_retries() {
     let calls = Cell::new(0);
-    // Each other call fails.
+    // Every other call fails.
     let work = |item| {
         calls.set(calls.get() + 1);
         ready(if calls.get() % 2 == 1 { Err("busy") } else { Ok(item) })

@@ -1,4 +1,4 @@
-//! Flows on threads, which other threads feed, stop, watch and time out, from a seed:
+//! Flows that other threads feed, stop and watch, and that may time out, from a seed:
 //! `TIDEGATE_SEED=7 cargo test --test it stress::`.
 
 use std::{
@@ -42,7 +42,7 @@ struct Plan {
     window: usize,
     /// The flow is stopped after that many items were fed.
     stop_at: Option<usize>,
-    /// It is dropped if it takes longer.
+    /// The flow is dropped if it takes longer.
     patience: Option<Duration>,
 }
 
@@ -60,12 +60,12 @@ impl Plan {
     }
 }
 
-/// Whether an item fails at a stage, or panics.
+/// Returns whether an item fails or panics at a stage.
 fn hits(item: usize, stage: usize, percent: usize) -> bool {
     chance(&mut Random::new((item * 7 + stage) as u64), percent)
 }
 
-/// Watches the statistics while the flow runs: no more leave than have entered.
+/// Watches the statistics while the flow runs: no more items leave than have entered.
 fn watch(monitor: &Monitor, is_over: &AtomicBool) {
     let mut last = Summary::default();
     while !is_over.load(Ordering::Acquire) {

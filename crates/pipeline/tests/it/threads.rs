@@ -15,11 +15,11 @@ use tidegate_pipeline::{Pipeline, Queue, Threads};
 
 use crate::desk::n;
 
-/// What has not come after this time fails the test, which would hang otherwise.
+/// A wait that takes longer than this fails the test, which would hang otherwise.
 const HOPELESS: Duration = Duration::from_secs(60);
 
-/// The calling thread is in an item until the others have worked on 500 more, for which the flow
-/// has to be driven.
+/// The calling thread works on one item until the others have worked on 500 more. They get these
+/// only if one of them drives the flow.
 #[test]
 fn a_thread_in_a_long_item_keeps_no_other_from_work() {
     let here = thread::current().id();
@@ -62,7 +62,7 @@ fn a_run_is_woken_by_its_source_while_every_thread_sleeps() {
         });
         for item in 0..100 {
             queue.try_push(item).unwrap();
-            // One by one: the flow has nothing to do before the next.
+            // One by one, so that the flow has nothing to do before the next item.
             assert_eq!(tidegate_pipeline::Wait::wait(results.pop()), Ok(item));
         }
         queue.close();

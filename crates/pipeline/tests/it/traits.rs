@@ -11,8 +11,8 @@ use tidegate_pipeline::{
     Wait,
 };
 
-/// A list for the compiler: a value of these may be used after a panic passed by. Flows hold the
-/// user's code, and promise nothing.
+/// The compiler checks this list: values of these types may be used after a panic has unwound past
+/// them. Flows hold the user's code, and promise nothing.
 #[test]
 fn what_a_panic_passes_by_may_be_used_on() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}
