@@ -9,7 +9,8 @@ then each mutant is switched on, and the tests that reach it run, until one fail
 alone; so is what survives where the compiler itself may run it, in a constant.
 Only a test that fails counts as caught. One that finds no end, or a crash, proves nothing: that is listed, too, and needs a reason.
 Verdicts are kept in target/logic, and taken from there again as long as the source's code, and for survivors the tests, are the same. So
-a run that was ended goes on; after a change to these scripts remove them.
+a run that was ended goes on; after a change to these scripts remove them. A source of which no mutant is left without a reason gets a line
+in loom-tests/mutants/judged.txt, and is not judged again until its code changes, or its line is removed.
 """
 
 import collections
@@ -30,6 +31,7 @@ import schemata
 from judge import PROCESSES, Judge
 
 LIST = pathlib.Path("loom-tests/mutants/logic.txt")
+JUDGED = pathlib.Path("loom-tests/mutants/judged.txt")
 OUT = pathlib.Path("target/logic").resolve()
 TREE = OUT / "tree"
 # The crates whose tests judge a crate, too.
@@ -38,6 +40,15 @@ ABOVE = {"core": ["semaphore", "concurrent-map", "worker-pool", "metrics"], "met
 REPORTS = ["metrics"]
 # The switch needs what the compiler keeps for its own library.
 ENVIRONMENT = os.environ | {"CARGO_TARGET_DIR": str(OUT / "build"), "RUSTC_BOOTSTRAP": "logic_switch", "CARGO_PROFILE_DEV_DEBUG": "0"}
+
+
+# What becomes of the mutants of a source without a fault.
+KINDS = "caught", "unviable", "with a reason"
+
+
+def listed(source):
+    """Returns a source as it stands in the lists."""
+    return source.removeprefix("crates/").replace("/src/", "/", 1)
 
 
 @dataclasses.dataclass
@@ -61,7 +72,7 @@ class Mutant:
 
     def listed(self):
         """Returns source and mutation as they stand in the list."""
-        return self.source.removeprefix("crates/").replace("/src/", "/"), self.name.split(": ", 1)[1]
+        return listed(self.source), self.name.split(": ", 1)[1]
 
 
 class Crate:
@@ -262,37 +273,65 @@ def excused():
     return [re.fullmatch(r"(.+?) \| (.+) \| (.+?)", line).groups() for line in lines]
 
 
+class Judged:
+    """The sources that were judged: a line is one of them, a digest of its code, and what became of its mutants."""
+
+    def __init__(self):
+        lines = JUDGED.read_text().splitlines() if JUDGED.exists() else []
+        self.lines = dict(line.split(" ", 1) for line in lines)
+
+    def knows(self, mutant, verdicts):
+        digest_then = self.lines.get(mutant.listed()[0], "").split(" ")[0]
+        return digest_then == verdicts.sources[mutant.source]
+
+    def add(self, counts, verdicts):
+        """Notes the sources of `counts`; drops those that are there no more."""
+        for source, count in counts.items():
+            figures = ", ".join(f"{count[kind]} {kind}" for kind in KINDS)
+            self.lines[listed(source)] = f"{verdicts.sources[source]} {figures}"
+        crates = pathlib.Path("crates")
+        there = [(source, line) for source, line in sorted(self.lines.items()) if (crates / source.replace("/", "/src/", 1)).exists()]
+        JUDGED.write_text("".join(f"{source} {line}\n" for source, line in there))
+
+
 def matches(pattern, text):
     return re.fullmatch(".*".join(re.escape(part) for part in pattern.split("…")), text) is not None
 
 
-def report(crate, chosen, verdicts):
-    """Prints the mutants that are not caught, with their reasons, and reasons for nothing; returns how many faults there are."""
-    counts, faults = dict.fromkeys(("caught", "unviable", "with a reason", "without"), 0), 0
+def report(crate, chosen, verdicts, judged):
+    """Prints the mutants that are not caught, with their reasons, and reasons for nothing; returns how many faults there are, and what
+    became of the mutants of each source without a fault."""
+    counts, faults = {mutant.source: collections.Counter() for mutant in chosen}, collections.Counter()
     reasons, used = excused(), {}
     for mutant in chosen:
-        verdict = verdicts.known[mutant.key()]
         line = next((line for line in reasons if all(map(matches, line[:2], mutant.listed()))), None)
+        if judged.knows(mutant, verdicts):
+            counts[mutant.source]["judged before"] += 1
+            used.setdefault(line, []).append(True)
+            continue
+        verdict = verdicts.known[mutant.key()]
         caught = verdict.startswith(("caught", "unviable"))
         if line:
             used.setdefault(line, []).append(not caught)
         if caught:
-            counts[verdict.split()[0]] += 1
+            counts[mutant.source][verdict.split()[0]] += 1
             continue
-        counts["with a reason" if line else "without"] += 1
-        faults += line is None
+        counts[mutant.source]["with a reason" if line else "without"] += 1
+        faults[mutant.source] += line is None
         print(f"logic: {verdict}: {mutant.name} | {line[2] if line else 'NO REASON'}")
+    used.pop(None, None)
     for line in reasons:
         if chosen == crate.mutants and line[0].startswith(f"{crate.name}/") and line not in used:
             print(f"logic: logic.txt has a reason for what is no mutation: {' | '.join(line)}")
-            faults += 1
+            faults["logic.txt"] += 1
     for line, survive in used.items():
         # A rule for all crates need not be of use in each.
         if not any(survive) and not line[0].startswith("…"):
             print(f"logic: caught, although logic.txt says why it cannot be: {' | '.join(line)}")
-            faults += 1
-    print(f"logic: {len(chosen)} mutants: " + ", ".join(f"{count} {kind}" for kind, count in counts.items()))
-    return faults
+            faults["logic.txt"] += 1
+    total = sum(counts.values(), collections.Counter())
+    print(f"logic: {len(chosen)} mutants: " + ", ".join(f"{total[kind]} {kind}" for kind in (*KINDS, "without", "judged before")))
+    return faults.total(), {source: count for source, count in counts.items() if not faults[source] and not count["judged before"]}
 
 
 def main(name, file=None, shard="0/1"):
@@ -307,13 +346,16 @@ def main(name, file=None, shard="0/1"):
     fcntl.flock(lock, fcntl.LOCK_EX)
     crate = Crate(name)
     chosen = [mutant for mutant in crate.mutants if not file or fnmatch.fnmatch(mutant.source, f"crates/{name}/src/{file}")]
-    part, parts = map(int, shard.split("/"))
-    chosen = chosen[part % parts :: parts]
+    part, parts = shard.split("/")
+    chosen = chosen[int(part) % int(parts) :: int(parts)]
     if not chosen:
         sys.exit("logic: there is no such mutation")
-    verdicts = Verdicts(crate)
-    judge_all(crate, chosen, verdicts)
-    if faults := report(crate, chosen, verdicts):
+    verdicts, judged = Verdicts(crate), Judged()
+    judge_all(crate, [mutant for mutant in chosen if not judged.knows(mutant, verdicts)], verdicts)
+    faults, without_fault = report(crate, chosen, verdicts, judged)
+    if parts == "1":
+        judged.add(without_fault, verdicts)
+    if faults:
         sys.exit(f"logic: {faults} mutations without a reason, or with a wrong one")
     print("logic: ok")
 
