@@ -129,9 +129,9 @@ class Crate:
             self.put(path, texts[path].encode())
         return texts
 
-    def cargo(self, *arguments):
+    def cargo(self, *arguments, judges=()):
         """Returns the messages of cargo: errors of the compiler, and programs that were built, with the folders of their crates."""
-        judges = self.judges if "test" in arguments else [self.name]
+        judges = judges or [self.name]
         packages = [word for name in judges for word in ("--package", f"tidegate-{name}")]
         command = ["cargo", *arguments, "--offline", *packages, "--message-format=json"]
         done = subprocess.run(command, cwd=TREE, env=ENVIRONMENT, check=False, capture_output=True, text=True)
@@ -163,7 +163,7 @@ class Crate:
         for command in ["check", "--lib"], ["test", "--no-run", "--lib", "--tests"]:
             while True:
                 texts = self.write(schemata.with_all, mutants)
-                errors, programs = self.cargo(*command)
+                errors, programs = self.cargo(*command, judges=self.judges if "test" in command else ())
                 if not errors:
                     break
                 blamed = self.to_blame(errors, texts)
@@ -252,14 +252,26 @@ def judge_all(crate, chosen, verdicts):
                 verdicts.add(mutant, verdict)
     for mutant in alone:
         crate.write(schemata.with_some, [mutant])
-        errors, programs = crate.cargo("test", "--no-run", "--lib", "--tests")
+        verdicts.add(mutant, judge_alone(crate, tests))
+
+
+def judge_alone(crate, tests):
+    """Judges the one mutant that is written now: most are caught by the crate's own tests, which are built before those of others."""
+    verdict = ""
+    for judges in filter(None, ([crate.name], crate.judges[1:])):
+        errors, programs = crate.cargo("test", "--no-run", "--lib", "--tests", judges=judges)
+        if errors:
+            return "unviable"
         again = [
             dataclasses.replace(test, program=program)
             for test in tests
             for program, folder in programs.items()
             if folder == test.folder and same_program(program, test.program)
         ]
-        verdicts.add(mutant, "unviable" if errors else crate.judge.verdict(again))
+        verdict = max(verdict, crate.judge.verdict(again), key=lambda it: (it.startswith("caught"), it.startswith("inconclusive")))
+        if verdict.startswith("caught"):
+            break
+    return verdict
 
 
 def same_program(one, other):
