@@ -98,7 +98,7 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
     }
 
     /// Continues the first poll, at `now`, if nothing was granted at once: tries again, and joins
-    /// the queue if the request is denied and a wait would not be in vain.
+    /// the queue if the request is denied and worth waiting for.
     #[cold]
     #[inline(never)]
     fn poll_new(
@@ -208,9 +208,9 @@ impl<'a, A: Algorithm, C: Timer> Acquire<'a, A, C> {
     /// `duration` from this call, instead of waiting in vain.
     ///
     /// How long a request has to wait is known when it joins the queue: it waits for the tokens of
-    /// the waiters before it and for its own. So it is refused at its first poll, or when its turn
-    /// comes, if a penalty, a debt or a slower quota has delayed its tokens meanwhile. This is no
-    /// timeout: a head that is not polled holds up the waiters behind it. Combine it with
+    /// the waiters before it and for its own. So it is refused at its first poll. If a penalty, a
+    /// debt or a slower quota delays its tokens later, it is refused when its turn comes. This is
+    /// no timeout: behind a head that is not polled, the request waits longer. Combine it with
     /// [`wait_timeout`](tidegate_core::Wait::wait_timeout) for a bound in every case.
     ///
     /// # Errors

@@ -19,8 +19,8 @@ impl<A: TokenCounter> Algorithm for A {}
 /// mints no tokens: a bucket answers as of the earlier time, and a window as of the latest time
 /// that it has seen.
 pub trait TokenCounter: fmt::Debug + Send + Sync + Sized + 'static {
-    /// What many counters share and the caller passes to each method: the common quota of many
-    /// keys. `()` where each counter has its own.
+    /// What several counters share; the caller passes it to each method. `()` if a counter keeps
+    /// all that it needs.
     type Rule: fmt::Debug + Send + Sync;
 
     /// Returns the most tokens that one request can get, at least 1.

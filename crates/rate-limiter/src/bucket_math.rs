@@ -13,9 +13,9 @@ use crate::{
 /// since the origin when it is full again. So a smaller number means a fuller bucket, and every
 /// number up to the present means a full bucket.
 ///
-/// The methods that only the fast path calls do not check for overflow: a racing caller may pass a
-/// mix of two quotas, and its result is thrown away (see [`Gcra`](crate::gcra::Gcra)). With a quota
-/// that is not mixed nothing overflows.
+/// The methods that only the fast path calls wrap around on overflow. That happens only with a mix
+/// of two quotas, which a racing caller may pass, and then the result is thrown away (see
+/// [`Gcra`](crate::gcra::Gcra)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct BucketMath {
     pub(crate) time_units: TimeUnits,
@@ -204,8 +204,8 @@ impl BucketMath {
     /// Returns how many units of `tokens` tokens of `grant` are not refilled by time at `now`, for
     /// a bucket that does not remember other refunds.
     ///
-    /// Counts the grant as if its tokens began at the number of the time at which they could be
-    /// used: whatever was refunded since, they do not lie lower.
+    /// Assumes that the tokens lie directly above the number of the time at which they could be
+    /// used. Refunds made since may have moved them down, but never below that number.
     pub(crate) fn refundable_by_age(&self, grant: &Grant, tokens: u32, now: Timestamp) -> u64 {
         let (taken, present) = (self.present(grant.at), self.present(now));
         // The number of the time at which the tokens could be used: later than they were taken if

@@ -20,14 +20,14 @@ struct Claim {
 
 /// The claims of a bucket, in the order of their times.
 ///
-/// A search tree over their sums: the number of steps to add or remove a claim, or to find what a
+/// A search tree over their sums. The number of steps to add or remove a claim, or to find what a
 /// bucket must hold for all claims, grows with the logarithm of their number.
 #[derive(Debug)]
 pub(crate) struct Claims {
     // INVARIANT: ascending in `id` and in `units`.
     claims: Vec<Claim>,
     // INVARIANT: an implicit binary tree. Its leaves are `claims`, filled up with `Node::NOTHING`
-    // to a power of two; each inner node is its two children in sequence.
+    // to a power of two; each inner node is the effect of its two children, the left one first.
     tree: Vec<Node>,
     /// All claims before this index are gone.
     first: usize,
@@ -226,7 +226,7 @@ impl Claims {
     }
 
     /// Drops the claims that are gone, and leaves room for at least as many again. That costs a
-    /// pushed claim a constant number of steps on average, as the room must be used up first.
+    /// constant number of steps per pushed claim on average, as the room must be used up first.
     fn rebuild(&mut self, math: &BucketMath) {
         self.claims.retain(|claim| !claim.is_gone);
         self.first = 0;

@@ -31,8 +31,8 @@ use crate::{
 /// has taken the tokens. A cell never grants more than its quota, so no key gets more than its own.
 /// With `k` keys in use, a key shares its cell with a probability of about `k / N`.
 ///
-/// The cells are on the heap, and are never on the stack, also while a limiter of a million cells
-/// is created or moved into a `Box` or an `Arc`. [`FixedCells`] are for a static without a heap.
+/// The cells are on the heap, and never on the stack, not even while a limiter of a million cells
+/// is created or moved into a `Box` or an `Arc`. For a static without a heap, use [`FixedCells`].
 ///
 /// Callers cannot wait for these tokens. Use a [`KeyedLimiter`](crate::KeyedLimiter) for waits,
 /// penalties, quotas per key, and if no key may suffer from another.

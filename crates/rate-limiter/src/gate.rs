@@ -20,7 +20,7 @@ use crate::{
 
 /// The right to act once, for one token of a limiter.
 ///
-/// Use it by the name of what it holds: [`Admission`] borrows a limiter,
+/// Use one of its aliases: [`Admission`] borrows a limiter,
 /// [`OwnedAdmission`](crate::OwnedAdmission) and [`OwnedKeyAdmission`](crate::OwnedKeyAdmission)
 /// keep theirs alive, for tasks and threads.
 ///
@@ -133,7 +133,7 @@ impl<'a, A: Algorithm, C: Timer> Gate for &'a Limiter<A, C> {
 }
 
 pin_project! {
-    /// Future of [`Gate::enter`] of a limiter. Use it by the name of what it holds: [`Enter`],
+    /// Future of [`Gate::enter`] of a limiter. Use one of its aliases: [`Enter`],
     /// [`EnterOwned`](crate::future::EnterOwned) or
     /// [`EnterKeyOwned`](crate::future::EnterKeyOwned).
     #[must_use = "futures do nothing unless awaited or waited for"]

@@ -27,8 +27,8 @@ use crate::{
 ///
 /// | bits | meaning | changed by |
 /// | --- | --- | --- |
-/// | 0–62 | units: up to now a full bucket, at the maximum blocked for ever | all, by CAS |
-/// | 63, `LANE` | the lane of the quota; with one lane, part of the units | [`change`](Self::change) |
+/// | 0–62 | units: full up to the present, at the maximum blocked for ever | all, by CAS |
+/// | 63, `LANE` | the quota's lane; with one lane, part of the units | [`change`](Self::change) |
 ///
 /// Only a refund, the end of the last reservation, and a change of the quota or the origin move the
 /// units down.
@@ -329,9 +329,9 @@ impl<W: Borrow<AtomicU64>> Gcra<W> {
     /// with the word that is there, if it is another.
     #[inline]
     fn confirm(&self, word: u64) -> Result<(), u64> {
-        // ORDERING: the fence pairs with the Release stores to a lane. Had the caller read one of
-        // them, this load would find the word as the change before that store left it, or a later
-        // one. The load is Acquire as in `load`, for the next attempt.
+        // ORDERING: the fence pairs with the Release stores to a lane. A quota is overwritten only
+        // after the word has changed. So had the caller read one of those stores, this load would
+        // find a later word. The load is Acquire as in `load`, for the next attempt.
         fence(Ordering::Acquire);
         let found = self.word.borrow().load(Ordering::Acquire);
         if found == word { Ok(()) } else { Err(found) }

@@ -227,9 +227,9 @@ impl Refused {
 pub enum Denied {
     /// The tokens are available later, or at [`NEVER`](Timestamp::NEVER).
     Until(Due),
-    /// The bucket, whose burst this is, is blocked for ever. From a token bucket's word alone it
-    /// may also mean that only the ledger has the answer. It is a variant of its own so that a
-    /// caller can tell without computing a time.
+    /// The bucket is blocked for ever; the number is its burst. If a token bucket's word alone was
+    /// read, this may also mean that only the ledger has the answer. It is a variant of its own, so
+    /// that a caller can recognize it without computing a time.
     Never(u32),
     /// The request asks for more than this number, the most that is ever granted at once.
     TooMany(u32),

@@ -86,8 +86,7 @@ impl<R: LimiterRef<Clock: Timer>> Head<R> {
                 ready!(sleep.poll(cx));
             }
             this.sleep.set(None);
-            // The sleep is over, which no notification announces: a new waiter checks again at
-            // once.
+            // No notification comes with the end of a sleep. A new waiter checks again without one.
             *this.waiter = Waiter::new();
         }
         cx.waker().wake_by_ref();
@@ -95,8 +94,8 @@ impl<R: LimiterRef<Clock: Timer>> Head<R> {
     }
 }
 
-/// How many sleeps may end in one poll before other tasks run: while a clock lags behind its timer,
-/// the poll would not end.
+/// How many sleeps may end in one poll before other tasks run. Without this bound, a poll would not
+/// end while a clock lags behind its timer.
 pub(crate) const MAX_SLEEPS: u32 = 4;
 
 /// Returns the time until which a denied request has to wait; `None` if a wait would be in vain.

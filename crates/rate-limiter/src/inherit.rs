@@ -9,7 +9,7 @@ use crate::bucket_math::BucketMath;
 /// With every strategy, at most the new burst is available afterwards, a running penalty ends when
 /// it would have ended, and reservations keep their times.
 ///
-/// The keys of a [`KeyedLimiter`](crate::KeyedLimiter) differ in that: see its
+/// The keys of a [`KeyedLimiter`](crate::KeyedLimiter) follow other rules: see its
 /// [`set_quota`](crate::KeyedLimiter::set_quota).
 ///
 /// Source: the strategies are those of bucket4j's `TokensInheritanceStrategy`.

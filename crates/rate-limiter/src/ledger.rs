@@ -19,7 +19,7 @@ pub(crate) struct Ledger {
     // INVARIANT: the quota of the lane in which the word is.
     pub(crate) math: BucketMath,
     blocked_until: Timestamp,
-    /// The position on the axis up to which no refund restores anything.
+    /// The position on the axis of [`Refunded`] up to which no refund restores anything.
     refund_floor: u64,
     refunded: Refunded,
     /// The latest time of a refund.

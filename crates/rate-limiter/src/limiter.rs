@@ -108,9 +108,9 @@ impl<A: Algorithm, C: Clock> Limiter<A, C> {
     /// Takes `n` tokens even if they are not available, for something that has already happened.
     /// Never waits, and never refuses.
     ///
-    /// The missing tokens become a debt, which may be larger than the burst. Until time has
-    /// refilled it, no caller gets tokens, not even one that waits already. So an interval of
-    /// length `t` sees at most `rate·t + burst` tokens plus the debt made in it.
+    /// The missing tokens become a debt, which may be larger than the burst. Until time has paid it
+    /// off, no caller gets tokens, not even one that waits already. So an interval of length `t`
+    /// sees at most `rate·t + burst` tokens plus the debt made in it.
     ///
     /// # Examples
     ///
@@ -200,10 +200,10 @@ impl<A: Algorithm, C> Limiter<A, C> {
 
     /// Refunds `n` tokens that were taken just now and not used, and wakes the head of the queue.
     ///
-    /// The limiter does not know when the tokens were taken. A bucket takes them for the latest
+    /// The limiter does not know when the tokens were taken. A bucket treats them as the latest
     /// that it granted: it is never filled beyond its burst, but tokens that time has refilled
     /// already are restored once more. To refund tokens later, use [`adjust`](Self::adjust), which
-    /// knows their age. A window takes them for the oldest that it still counts, which can only
+    /// knows their age. A window treats them as the oldest that it still counts, which can only
     /// restore less.
     ///
     /// Refund only what was taken: a larger refund would mint tokens. A refund does not shorten a
@@ -278,7 +278,7 @@ impl<A: Algorithm, C: Timer> Limiter<A, C> {
     /// Waits for `n` tokens, in the queue behind earlier waiters.
     ///
     /// Poll the future until it is ready, or drop it. The head of the queue takes its tokens when
-    /// it is polled, so a head that is kept and not polled holds up all waiters behind it: for
+    /// it is polled. So a head that is kept and not polled holds up all waiters behind it: for
     /// example in a `select!` that continues with something else, or in a stream whose next item is
     /// not requested.
     ///

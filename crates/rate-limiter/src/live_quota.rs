@@ -23,7 +23,7 @@ pub(crate) struct LiveQuota {
 /// | field | changed |
 /// | --- | --- |
 /// | all but `refunded` | while the word is in the other lane |
-/// | `refunded` | then, and after each refund; while the word is in this lane it only grows |
+/// | `refunded` | likewise, and after each refund; it only grows while the word is in this lane |
 #[derive(Debug)]
 struct Lane {
     cost: AtomicU64,

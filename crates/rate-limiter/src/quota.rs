@@ -41,7 +41,7 @@ use crate::{
 /// The period is `s`, `min`, `h`, `d` (24 hours) or a [`DurationText`]. One space stands before and
 /// one behind `burst`, and none elsewhere. A text that is not of this form, or a number out of its
 /// range, is a [`ParseError`](crate::ParseError), which names the text, the place and what is
-/// allowed. A text that a quota was written as is read as an equal quota.
+/// allowed. A quota that is written as text and read back is equal to the first one.
 ///
 /// [`DurationText`]: tidegate_core::DurationText
 ///
@@ -318,7 +318,7 @@ pub(crate) const fn saturating_nanos(duration: Duration) -> u64 {
 
 /// A setting of a quota is out of its range.
 ///
-/// It names the setting as the constructor does. It is `Copy` and does not allocate, as
+/// The error names the setting as the constructor does. It is `Copy` and does not allocate, as
 /// constructors of quotas are `const`. It converts into a [`BuildError`], for functions that build
 /// several objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 //!
 //! The grants of a bucket lie on an axis, each above the one before it. A unit of the axis is
 //! granted once and never again. A position on it is the number of the bucket plus all units
-//! refunded before (in `limits.rs`, it is the count of all granted tokens): a refund moves the
+//! refunded before; in `limits.rs`, it is the count of all granted tokens. A refund moves the
 //! number down, but not the position of the next grant.
 //!
 //! ```text

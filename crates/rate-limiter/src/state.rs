@@ -57,8 +57,8 @@ impl<A> LimiterState<A> {
         self.wait_queue.get_or_make()
     }
 
-    /// Wakes the head of the queue and all sleepers beside it, after the quota was changed or a
-    /// reservation cancelled: they check again.
+    /// Wakes the head of the queue and all sleepers beside it (throttled readers and writers),
+    /// after the quota was changed or a reservation cancelled: they check again.
     pub(crate) fn notify_change(&self) {
         self.notify(WaitQueue::notify_all);
     }

@@ -58,8 +58,8 @@ impl Counters {
     /// Counts a request that was granted after a wait.
     pub(crate) fn add_wait(&self, waited: Duration) {
         self.add(Counter::Waited, 1);
-        // Counts seconds apart: a hundred thousand waiters would fill 64 bits of nanoseconds in two
-        // days.
+        // Seconds have a counter of their own: a hundred thousand waiters would fill 64 bits of
+        // nanoseconds in two days.
         self.add(Counter::WaitSeconds, waited.as_secs());
         self.add(Counter::WaitNanos, waited.subsec_nanos().into());
     }

@@ -1,4 +1,4 @@
-//! Readers, writers and streams that a limiter keeps to bytes or items per second.
+//! Readers, writers and streams that a limiter keeps within a rate of bytes or items.
 //!
 //! Each operation takes the tokens that it may need, tries to read or write, and refunds the tokens
 //! that it did not use. So the rate is kept at every instant, no asynchronous operation holds
@@ -45,10 +45,10 @@ pin_project! {
     ///
     /// A reader does not know whether it will be polled again, as its pending call may have been
     /// dropped. So the asynchronous forms do not join the wait queue. Each sleeps until its tokens
-    /// are due, and the sleeps end in the order of arrival. At the end of its sleep, and at every
-    /// other poll, it takes the available tokens. A reader that is not polled any more keeps no
-    /// other reader from available tokens, and delays those after it once, by the time of one
-    /// token. Waiters in the queue ([`acquire`](Limiter::acquire), and the blocking forms) go
+    /// are due, and the sleeps end in the order of arrival. Whenever one of them is polled, even
+    /// before its sleep ends, it takes the available tokens. A reader that is not polled any more
+    /// keeps no other reader from available tokens, and delays those after it once, by the time of
+    /// one token. Waiters in the queue ([`acquire`](Limiter::acquire), and the blocking forms) go
     /// first.
     ///
     /// # Cancel safety

@@ -141,7 +141,7 @@ impl TokenBucket {
         }
     }
 
-    /// Brings the ledger to `now`: numbers cover it, and what was reserved until then is taken.
+    /// Brings the ledger to `now`: numbers cover that time, and claims that are due are taken.
     fn catch_up(&self, ledger: &mut Ledger, now: Timestamp) {
         self.extend_to(ledger, now);
         let math = ledger.math;
@@ -151,7 +151,7 @@ impl TokenBucket {
         self.release_if_done(ledger);
     }
 
-    /// Lets the word count again once nothing is reserved.
+    /// Moves the bucket's number back into the word once nothing is reserved.
     fn release_if_done(&self, ledger: &mut Ledger) {
         if let Some(schedule) = ledger.schedule.take_if(|schedule| schedule.claims.is_empty()) {
             self.gcra.swap(schedule.full_at);

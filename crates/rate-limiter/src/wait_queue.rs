@@ -28,8 +28,8 @@ pub(crate) struct WaitQueue {
     last_wake: AtomicU64,
 }
 
-/// How many sleepers wake one after the other. The one after them wakes when its token is
-/// available, as the first did.
+/// How many sleepers wake one after the other. The next one wakes as soon as a token is available,
+/// as the first one did.
 const MAX_STAGGERED: u32 = 1024;
 
 impl WaitQueue {

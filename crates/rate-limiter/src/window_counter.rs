@@ -8,7 +8,7 @@ use crate::window::{WindowLimit, WindowRecord};
 /// From both it estimates how many tokens were taken in the window that ends now. The current
 /// counter counts in full, the previous one by the part of its window that still overlaps, as if
 /// its tokens were spread evenly. For even traffic the estimate is exact to a token. In the worst
-/// case, a full limit at the very end of one window and the rest in the next, an interval as long
+/// case (a full limit at the very end of one window, and the rest in the next) an interval as long
 /// as the window sees less than twice the limit.
 ///
 /// [`SlidingLog`](crate::SlidingLog) is exact, and a token bucket spreads tokens better. Use this
@@ -18,7 +18,7 @@ use crate::window::{WindowLimit, WindowRecord};
 /// millions of domains" (2017).
 #[derive(Debug, Default)]
 pub struct WindowCounter {
-    /// When the current window began: a multiple of the length, not after the latest call.
+    /// When the current window began: a multiple of the length, no later than the latest call.
     start: u64,
     // INVARIANT: neither is above the limit, except for debts and after the limit was lowered. 64
     // bits hold any sum of debts: if a part of a debt were not counted, its refund would remove
@@ -41,7 +41,7 @@ impl WindowRecord for WindowCounter {
         let left = u64::from(window.limit.get().saturating_sub(n));
         let ready = match left.checked_sub(self.current) {
             Some(left) => decayed_at(window, self.start, self.previous, left),
-            // They do not fit in this window. In the next one, the current counter decays.
+            // The tokens do not fit in this window. In the next one, the current counter decays.
             None => {
                 decayed_at(window, self.start.saturating_add(window.length), self.current, left)
             }

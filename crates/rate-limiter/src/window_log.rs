@@ -14,7 +14,7 @@ pub struct WindowLog {
     // INVARIANT: ascending in time and in their totals, none without tokens, and none a window
     // older than the latest call. A call that takes tokens leaves at most one more than the limit.
     entries: VecDeque<Entry>,
-    /// How many tokens have left the window. As the totals of the entries, it wraps around.
+    /// How many tokens have left the window. Like the totals of the entries, it wraps around.
     left: u64,
 }
 
@@ -82,7 +82,7 @@ impl WindowRecord for WindowLog {
         if too_many == 0 {
             return now;
         }
-        // The entry with which the last of them leaves the window.
+        // The entry with which the last of these surplus tokens leaves the window.
         let leaves_before = |entry: &Entry| entry.total.wrapping_sub(self.left) < too_many;
         let index = self.entries.partition_point(leaves_before);
         self.entries.get(index).map_or(now, |entry| entry.at.saturating_add(window.length))
@@ -119,7 +119,7 @@ impl WindowRecord for WindowLog {
     fn refund(&mut self, _window: WindowLimit, n: u32, taken_at: Option<u64>) {
         match taken_at {
             Some(at) => {
-                // An entry that is not found has left the window: its tokens no longer count.
+                // One that is not found has left the window, or `add` has joined it to the next.
                 if let Ok(index) = self.entries.binary_search_by_key(&at, |entry| entry.at) {
                     self.remove_from(index, n.into());
                 }
@@ -164,8 +164,8 @@ mod tests {
     }
 
     proptest! {
-        /// Debts are taken and refunded in any order, by those who know when they took them and by
-        /// others, whose tokens count as the oldest.
+        /// Debts are taken and refunded in any order: with the time at which they were taken, or
+        /// without, and then they count as the oldest.
         #[test]
         fn a_debt_keeps_the_age_of_each_token(
             steps in prop::collection::vec((0..8u64, 0..9u32, 0..4u8), 1..40),

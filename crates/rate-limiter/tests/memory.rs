@@ -43,8 +43,8 @@ fn quota() -> Quota {
     Quota::per_second(1000).burst(1)
 }
 
-/// governor #170 and #171: the map of keys grows without end. One test: the counter is the whole
-/// process's.
+/// governor #170 and #171: the map of keys grows without end. There is one test, as the counter is
+/// that of the whole process.
 #[test]
 fn a_million_unknown_clients_take_no_more_memory_than_agreed() {
     let before = bytes();
@@ -59,8 +59,8 @@ fn a_million_unknown_clients_take_no_more_memory_than_agreed() {
         assert!(ids.len() <= SLOTS);
     }
     let end = bytes() - before;
-    // 16 are the key and its bucket, in entries of 24; the rest is the hash tables' room for churn.
-    // Before anything is printed: what is printed is kept in memory, too.
+    // Of a key's bytes, 16 are the key and its bucket, in entries of 24; the rest is spare room.
+    // Measured before anything is printed, as printed text takes memory, too.
     drop(ids.gate(&(CLIENTS - 1)).unwrap());
     let held = bytes() - before - end;
     let per_key = end / SLOTS;

@@ -119,7 +119,7 @@ impl QuotaSource for KeyBucket {
     #[inline]
     fn lane_math(&self, _lane: usize) -> BucketMath {
         // ORDERING: Acquire: pairs with the Release in `convert`: if the mark is gone, a word that
-        // was read before is not there any more, or else it is the new one.
+        // was read before has been replaced, or is the new one.
         if self.is_moving.load(Ordering::Acquire) {
             self.wait_for_move();
         }

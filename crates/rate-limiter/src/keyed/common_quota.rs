@@ -1,4 +1,4 @@
-//! The quota of all keys without one of their own, which may change while they are used.
+//! The quota of all keys that have none of their own. It may change while they are used.
 
 use core::{fmt, num::NonZeroU32};
 
@@ -44,8 +44,8 @@ struct Lane {
     period: AtomicU64,
 }
 
-/// The quota of a lane, as few words as it takes: what a request carries out of its critical
-/// section. It has no generation, as a plain bucket keeps no grants to be refunded.
+/// The quota of a lane in as few words as possible, as each request carries it out of its critical
+/// section. It has no generation: no grant of a plain bucket is refunded by its age.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct LaneMath {
     time_units: TimeUnits,
@@ -105,7 +105,7 @@ impl CommonQuota {
     /// Returns the lane of a new entry. For a caller that holds the lock of the entry's shard.
     pub(super) fn lane(&self) -> LaneIndex {
         // ORDERING: the fence pairs with that in `change`. The shard may be a new one: either the
-        // change is seen here, or the shard is there when the change moves all entries, and waits
+        // change is seen here, or the change finds the shard when it moves all entries, and waits
         // for its lock. Acquire: as in `quota`.
         fence(Ordering::SeqCst);
         lane_of(self.generation.load(Ordering::Acquire))
@@ -169,7 +169,7 @@ impl Lane {
     fn fill(&self, quota: &Quota, generation: u32) {
         let math = quota.math();
         // ORDERING: Release: pairs with the fence in `quota`. Callers with the lock of a shard read
-        // the lane after the change has published it, and before the shard is passed.
+        // the lane after the change has published it, and before another change fills it.
         self.cost.store(math.time_units.cost, Ordering::Release);
         self.speed.store(math.time_units.speed, Ordering::Release);
         self.depth.store(math.depth, Ordering::Release);
@@ -207,8 +207,8 @@ pub(super) const fn halves(word: u64) -> [u32; 2] {
 impl Change {
     /// Converts the number of a key's bucket.
     ///
-    /// A full bucket is as one never seen, and stays full. Numbers below an empty bucket are debts
-    /// or penalties, which a key does not tell apart: its next token comes when it would have come.
+    /// A full bucket counts as one never seen, and stays full. A bucket that is less than empty has
+    /// a debt or a penalty, which it does not tell apart: its next token keeps its time.
     pub(super) fn convert(&self, old: &BucketMath, full_at: u64) -> u64 {
         let (new, present) = (&self.new, old.present(self.now));
         if full_at == old.end {
@@ -225,9 +225,9 @@ impl Change {
         old.convert(full_at, new, self.inherit, self.now)
     }
 
-    /// Does what [`convert`](Self::convert) does, for a word that a caller may be about to replace:
-    /// it would succeed if the number stayed the same. Where what it takes would then differ from
-    /// what it would have taken before the change, the number is another one, by one unit.
+    /// Does what [`convert`](Self::convert) does, for a word that a caller may be about to replace.
+    /// If the number stayed the same, that caller would succeed, and take by the old quota. So the
+    /// number differs by one unit, unless such a take has the same effect as before the change.
     pub(super) fn convert_word(&self, old: &BucketMath, full_at: u64) -> u64 {
         let next = self.convert(old, full_at);
         let is_full = next <= self.new.present(self.now);

@@ -49,9 +49,9 @@ impl<K> RefUnwindSafe for Exceptions<K> {}
 
 /// The same quota for each of many keys: users, hosts, addresses.
 ///
-/// A key takes memory from its first use: 100 to 130 bytes if keys are `u64`, in hash tables with
-/// room for their churn. The first [`acquire`](Self::acquire) or [`gate`](Self::gate) of a key
-/// takes about 100 bytes more until the key is evicted.
+/// A key takes memory from its first use: 100 to 130 bytes if keys are `u64`, with the spare room
+/// of the hash tables. The first [`acquire`](Self::acquire) or [`gate`](Self::gate) of a key takes
+/// about 100 bytes more until the key is evicted.
 /// (`cargo test -p tidegate-rate-limiter --test memory -- --nocapture` prints the numbers.)
 ///
 /// There are never more than `max_keys` keys. A key whose bucket is full again is the same as a key
@@ -61,8 +61,8 @@ impl<K> RefUnwindSafe for Exceptions<K> {}
 /// active while an empty bucket fills.
 ///
 /// A new key costs the same for any number of keys: keys whose buckets have filled up are found by
-/// time. A key that the last wait or gate has released may be found only by the `max_keys / 64`th
-/// new key after that; see [`Keyed`](tidegate_concurrent_map::Keyed).
+/// time. A key whose last wait or gate has ended may be found later, by the `max_keys / 64`th new
+/// key at the latest; see [`Keyed`](tidegate_concurrent_map::Keyed).
 ///
 /// Time that goes backward mints no tokens: the bucket of a new key is full from the latest time at
 /// which an evicted bucket was full. A new key with an earlier time finds less in it; with a time
@@ -179,7 +179,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         self.check(key, n)?;
-        // Of the bucket that was taken from. Kept apart, so that what the lock returns stays small.
+        // The quota of the bucket. It is kept apart, so that what the lock returns stays small.
         let mut by = LaneMath::default();
         let taken = if n > 0 {
             let math = |lane| {
@@ -290,7 +290,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         self.buckets.with_until(key, now.as_nanos(), make, occupancy, f)
     }
 
-    /// Takes no tokens from the bucket of a key: a mistaken time leaves no trace in a plain bucket.
+    /// Answers a request for no tokens. Changes no plain bucket: a mistaken time leaves no trace.
     #[cold]
     fn take_none<Q>(
         &self,
@@ -399,7 +399,7 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     ///
     /// # Errors
     ///
-    /// [`KeyRefused::Refused`] as of a [`Limiter`](crate::Limiter); [`KeyRefused::TooManyKeys`] if
+    /// [`KeyRefused::Refused`] as for a [`Limiter`](crate::Limiter); [`KeyRefused::TooManyKeys`] if
     /// the key is new, every known key is in use, and the [`Overflow`] has no bucket for the
     /// request. A request for more than the burst takes no slot and needs none.
     #[inline]

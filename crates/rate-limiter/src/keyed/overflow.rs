@@ -1,5 +1,5 @@
-//! The choices for a new key when there is no slot for it. `overflow_slot` in `limiter.rs` carries
-//! them out.
+//! The choices for a new key when there is no slot for it. `overflow_bucket` in `limiter.rs`
+//! carries them out.
 
 /// What happens to a new key while `max_keys` keys are in use.
 ///

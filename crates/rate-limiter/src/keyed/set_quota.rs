@@ -31,9 +31,8 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     ///
     /// Whatever `inherit` says, a key whose bucket is full counts as one never seen: it has the
     /// whole new burst. And a key whose bucket is less than empty, by a debt or a penalty, gets its
-    /// next token when it would have got it by the old quota: the bucket of a key does not tell a
-    /// debt from a penalty, nor a penalty that is shorter than one token's interval from tokens
-    /// taken.
+    /// next token when it would have got it by the old quota. A bucket does not tell a debt from a
+    /// penalty, and counts a penalty shorter than one token's interval as tokens taken.
     ///
     /// No request is counted half by the old quota and half by the new one. Waiters keep their
     /// order, and the first of each key checks again at once; one that requests more than the new
@@ -44,8 +43,8 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     /// The change visits each known key, and locks one shard of them at a time: a request waits at
     /// most for the visit of the shard of its key. If the new quota refills sooner, keys become
     /// idle before the times that were noted for them. Until those times, a new key finds their
-    /// slots only by the search from where the last search has ended, as after the last gate of a
-    /// key.
+    /// slots only by the search that goes on where the last one has ended, as it finds a key whose
+    /// last gate is gone.
     ///
     /// # Examples
     ///

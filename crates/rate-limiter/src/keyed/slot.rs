@@ -22,7 +22,7 @@ use crate::{
 ///
 /// | state | what it is | left by |
 /// | --- | --- | --- |
-/// | `Plain` | the number of a bucket of a lane's quota, without a holder | [`share`] |
+/// | `Plain` | the number of a bucket without a holder, by the quota of a lane | [`share`] |
 /// | `Shared` | a bucket that has or had holders, or one with its own quota | nothing |
 ///
 /// [`share`]: Self::share
@@ -32,8 +32,8 @@ pub(super) enum Slot {
     Shared(Arc<KeyState>),
 }
 
-/// What a request found that a plain bucket did not grant: from it, and from the quota of the
-/// bucket, the caller computes the answer after the lock is released.
+/// What a request found if no plain bucket granted it. From this and the quota of the bucket, the
+/// caller computes the answer after the lock is released.
 pub(super) enum Found {
     Plain(u64),
     Shared(Arc<KeyState>),
@@ -137,8 +137,8 @@ impl Slot {
         }
     }
 
-    /// Moves a plain bucket to the new quota in `lane`. Returns a shared bucket that may have to be
-    /// moved: that wakes waiters and so must not run under the lock.
+    /// Moves a plain bucket to the new quota, in lane `to`. Returns a shared bucket that may have
+    /// to be moved: that wakes waiters and so must not run under the lock.
     #[must_use]
     pub(super) fn convert(
         &mut self,
@@ -194,7 +194,7 @@ impl Found {
         }
     }
 
-    /// Returns the shared bucket, or one like the copy.
+    /// Returns the shared bucket, or creates one with the number of a plain bucket.
     pub(super) fn into_state(self, math: LaneMath) -> Arc<KeyState> {
         match self {
             Self::Plain(full_at) => {

@@ -162,8 +162,7 @@ impl<'l, C: Timer> Pause<'l, C> {
                 ready!(sleep.poll(cx));
             }
             this.sleep.set(None);
-            // The sleep is over, which no notification announces: a new waiter checks again at
-            // once.
+            // No notification comes with the end of a sleep. A new waiter checks again without one.
             *this.waiter = Waiter::new();
             sleeps += 1;
             if sleeps == MAX_SLEEPS {

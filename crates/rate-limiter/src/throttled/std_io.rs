@@ -13,8 +13,8 @@ fn pay<A: Algorithm, C: Timer>(limiter: &Limiter<A, C>, n: usize) -> Result<Refu
     limiter.acquire_up_to(n).wait().map(|grant| Refund::new(limiter, grant)).map_err(Error::other)
 }
 
-/// A call, and so one of `Write`, holds its tokens while the inner reader or writer blocks. If many
-/// of them with slow peers share a limiter, use one of the asynchronous forms.
+/// Each call of `Read` or `Write` holds its tokens while the inner reader or writer blocks. If many
+/// readers or writers with slow peers share a limiter, use one of the asynchronous forms.
 impl<A: Algorithm, C: Timer, T: Read> Read for Throttled<'_, T, A, C> {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
         if buf.is_empty() {

@@ -128,7 +128,7 @@ fn a_refusal_carries_what_its_headers_need() {
     let refused = limiter.reserve(1).unwrap_err();
     assert_eq!((refused.limit(), refused.retry_after()), (3, Some(Duration::MAX)));
 
-    // A key has a balance, and so has a cell.
+    // Refusals by a key and by a cell carry the same.
     let keys = KeyedLimiter::<u32, _>::with_clock(quota, NonZeroUsize::MIN, clock.clone());
     keys.try_acquire(&1, 3).unwrap();
     let refused = keys.try_acquire(&1, 2).unwrap_err();

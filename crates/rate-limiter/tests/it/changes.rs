@@ -355,7 +355,7 @@ fn a_quota_that_goes_up_and_down_multiplies_no_reservation() {
         for rate in rates {
             limiter.set_quota_at(quota(rate, 1), Inherit::AsIs, at(0));
         }
-        // At the time of the second it would be one too many; a second later it is available.
+        // At the time of the later reservation it would be one too many; it comes a second after.
         assert!(limiter.try_acquire_at(1, at(SECOND)).is_err());
         assert!(limiter.try_acquire_at(1, at(2 * SECOND)).is_ok());
     }
@@ -384,7 +384,7 @@ fn a_faster_quota_serves_newcomers_between_old_reservations() {
     assert!(limiter.try_acquire_at(1, at(SECOND / 10)).is_ok());
     let refused = limiter.try_acquire_at(1, at(SECOND / 10)).unwrap_err();
     assert_eq!(refused.retry_after(), Some(Duration::from_millis(1)));
-    // In the thousandth before a reserved token none is available: the next comes after it.
+    // In the last millisecond before a reserved token none is available: the next comes after it.
     let close = SECOND - SECOND / 2000;
     let refused = limiter.try_acquire_at(1, at(close)).unwrap_err();
     assert_eq!(refused.retry_after(), Some(Duration::from_micros(1500)));
@@ -414,7 +414,7 @@ fn a_newcomer_before_reservations_gets_what_they_do_not_need() {
         cancelled.cancel_at(at(0));
         limiter
     };
-    // Three have come; the one that is reserved comes later.
+    // Three tokens have come, and the reserved one is still to come.
     let one = new().try_acquire_at(1, at(3 * SECOND)).unwrap();
     assert_eq!((one.tokens(), one.remaining()), (1, 2));
     assert_eq!(one.reset_after(), Duration::from_secs(3));

@@ -100,7 +100,7 @@ fn windows_work_at_every_time_of_their_clock() {
     }
 }
 
-/// The first call that tells such a limiter the time.
+/// The first call tells the limiter the time, whichever method it is.
 #[test]
 fn any_first_call_far_from_the_origin_is_as_at_the_origin() {
     let now = at(425 * YEAR);

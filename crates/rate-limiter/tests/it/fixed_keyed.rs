@@ -72,7 +72,7 @@ fn refunded_tokens_of_a_key_are_taken_again() {
     assert!(keys.try_acquire("ann", 1).is_err());
 }
 
-/// As long as a full bucket takes to fill before the end of time, after which no token comes.
+/// Before the end of time by as long as a bucket takes to fill. After that no token comes.
 #[test]
 fn a_cell_answers_up_to_the_last_full_bucket_before_the_end_of_time() {
     let keys = FixedKeyedLimiter::<1, _, _>::with_hasher(QUOTA, (), Hasher::new());

@@ -1,5 +1,5 @@
-//! Every form of every limiter as a gate, where it may go, how large it is, and that foreign code
-//! cannot lose its tokens.
+//! Every form of every limiter as a gate: which tasks and threads may have it, how large it is, and
+//! that no panic of foreign code loses its tokens.
 
 use std::{
     future::Future,
@@ -100,7 +100,7 @@ fn a_cancelled_wait_of_an_owned_gate_lets_the_next_through() {
     assert_eq!(limiter.stats().waiting, 0);
 }
 
-/// A clock of which the sleeps panic when they are dropped, if they are told to.
+/// A clock whose sleeps may panic: the first one that is dropped after `panics` was set.
 #[derive(Clone)]
 struct Brittle {
     clock: ManualClock,
@@ -180,13 +180,13 @@ fn a_duration_is_measured_from_its_call_on_a_late_clock_too() {
     clock.refresh();
     assert_eq!(limiter.try_acquire(1).unwrap_err().retry_after(), Some(5 * SECOND));
     hand.advance(60 * SECOND);
-    // 55 seconds after the penalty has ended, of which the clock has not heard.
+    // The penalty has ended 55 seconds ago, which the cached clock does not show yet.
     let wait = limiter.acquire(1).or_refuse_after(SECOND);
     let mut wait = pin!(wait);
     assert!(wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
 }
 
-/// In bytes, on a machine of 64 bits. A larger one is a choice to be made here.
+/// In bytes, on a machine of 64 bits. A type that grows needs a new bound here, on purpose.
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn nothing_is_larger_than_it_need_be() {

@@ -246,7 +246,7 @@ fn a_key_without_a_slot_is_told_never_only_if_a_slot_would_not_help() {
     assert!(keys.try_acquire(&7, 8).is_ok());
     assert_eq!(keys.try_acquire(&2, 5).unwrap_err().retry_after(), Some(SECOND * 3 / 10));
     clock.advance(2 * SECOND);
-    // And so does one for all that it can hold.
+    // A request for all that it can hold is granted once it is full.
     assert!(keys.try_acquire(&1, 10).is_ok());
     assert!(keys.try_acquire(&2, 10).is_ok());
     assert!(keys.try_acquire(&3, 1).is_err());

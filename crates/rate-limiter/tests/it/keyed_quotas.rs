@@ -147,7 +147,7 @@ enum Step {
     Change(Quota, Inherit),
 }
 
-/// Quotas of whole quarters of a second.
+/// Steps by quotas whose tokens come after whole quarters of a second.
 fn steps() -> impl Strategy<Value = Step> {
     let quota = (0..3_u32, 1..=6_u32).prop_map(|(n, burst)| Quota::per_second(1 << n).burst(burst));
     let inherit = (0..4_usize).prop_map(|n| ALL[n]);

@@ -42,13 +42,13 @@ pub(crate) fn nanotokens(tokens: u32) -> i128 {
     i128::from(tokens) * i128::from(SECOND)
 }
 
-/// The tokens that were kept since a bucket with only those was full, in the order of their times.
+/// The kept tokens since a bucket from which only they are taken was last full, in time order.
 ///
-/// A bucket from which only those are taken is not empty if and only if no interval that ends now
-/// sees more than `rate·t + burst`.
+/// The level of such a bucket is at least zero if and only if no interval that ends now sees more
+/// than `rate·t + burst`.
 pub(crate) struct Reference {
     rate: u64,
-    /// Nanotokens of a full bucket, which it was at the beginning.
+    /// The nanotokens of a full bucket. The bucket is full at the time `since`.
     full: i128,
     since: u64,
     kept: VecDeque<Kept>,

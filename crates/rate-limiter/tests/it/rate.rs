@@ -40,7 +40,7 @@ fn greatest_common_divisor(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
-/// Whether a token's interval is a whole number of some n-th of a nanosecond with n up to 4.
+/// Whether a token's interval is a multiple of a nanosecond, or of its half, third or quarter.
 fn is_exact(tokens: u32, period: u64) -> bool {
     u64::from(tokens) / greatest_common_divisor(tokens.into(), period) <= 4
 }
@@ -61,8 +61,7 @@ proptest! {
                 admitted.push((now, n));
             }
         }
-        // A token may come up to a nanosecond early where its interval has no end in quarters or
-        // coarser parts.
+        // A token may come up to a nanosecond early if its interval is no such multiple.
         let early = u128::from(!is_exact(tokens, period));
         for first in 0..admitted.len() {
             let mut sum = 0;
@@ -83,7 +82,8 @@ proptest! {
         refunds in prop::collection::vec(0..=3u32, 80),
     ) {
         let limiter = limiter(tokens, period, burst);
-        // The bucket's level in parts of a token: one per nanosecond and token of the quota.
+        // The bucket's level in parts of a token: a nanosecond adds one for each token of the
+        // quota.
         let full = u128::from(burst) * u128::from(period);
         let (mut level, mut now) = (full, 0);
         for ((tenths, n), refund) in schedule.into_iter().zip(refunds) {
@@ -300,7 +300,7 @@ fn an_invalid_quota_is_an_error_that_names_setting_value_and_range() {
     assert_eq!(of(presets::within(100, hour, 100)), format!("limit is 100, but must be {range}"));
 }
 
-/// A period and a burst of tokens together are what the service allows.
+/// The tokens of a period and the burst together are what the service allows.
 #[test]
 fn a_preset_allows_what_the_service_allows_in_its_period() {
     let (minute, day) = (Duration::from_secs(60), Duration::from_secs(86_400));

@@ -25,7 +25,7 @@ struct History<'a, A: Algorithm> {
     open: Vec<(u64, u64, Step<'a, A>)>,
     next: u64,
     refunded: u64,
-    /// The latest refund of tokens of unknown age: those may be any that were used before.
+    /// When tokens of unknown age were last refunded: any token taken before may be among them.
     anonymous: u64,
 }
 
@@ -51,7 +51,7 @@ impl<'a, A: Algorithm> History<'a, A> {
         self.next
     }
 
-    /// Notes a grant, and checks that a bucket of the kept tokens has it.
+    /// Notes a grant, and checks that each reference had its tokens.
     fn granted(&mut self, tokens: u32, what: &str) -> u64 {
         let now = self.now();
         let id = self.take(now, tokens);
@@ -93,7 +93,7 @@ impl<'a, A: Algorithm> History<'a, A> {
                     self.open.push((id, now, Step::Entered(pass)));
                 }
             }
-            // A wait that is cancelled, or not needed.
+            // A wait that is granted at once, or cancelled.
             4 => {
                 let n = random.tokens(limit);
                 if poll_once(pin!(self.limiter.acquire(n))) {
@@ -182,7 +182,7 @@ fn refunds_to_several_limits_mint_nothing() {
     });
 }
 
-/// While the quota is the same. A new one begins with what is left of the old one.
+/// Checked while the quota stays the same. A new quota begins with what the old one has left.
 #[test]
 fn refunds_across_quotas_and_reservations_mint_nothing() {
     run(|random, steps| {
@@ -226,7 +226,7 @@ fn refunds_across_quotas_and_reservations_mint_nothing() {
     });
 }
 
-/// In any order of the refunds.
+/// Whatever the order of the refunds.
 #[test]
 fn a_refund_in_time_restores_all_tokens() {
     let orders: [fn(usize, usize) -> usize; 3] = [|_, _| 0, |_, len| len - 1, |i, len| i * 7 % len];
@@ -235,7 +235,7 @@ fn a_refund_in_time_restores_all_tokens() {
         let limiter = RateLimiter::with_clock(quota(1, 100), clock.clone());
         let limits = Limits::with_clock([quota(1, 100), quota(10, 120)], clock.clone());
         let log = SlidingLog::with_clock(100, Duration::from_secs(100), clock.clone()).unwrap();
-        // Half of it was kept before, so nothing is refilled meanwhile.
+        // Fifty tokens were taken before and are kept: time refills some of these, and no others.
         limiter.try_acquire(50).unwrap();
         limits.try_acquire(50).unwrap();
         log.try_acquire(50).unwrap();
@@ -311,7 +311,7 @@ fn the_tokens_of_a_grant_are_refunded_once_in_all() {
         let grant = limiter.try_acquire(4).unwrap();
         limiter.adjust(grant, 3);
         assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 3);
-        // Two without the grant, which are the latest that are left.
+        // Two without the grant: they count as the latest that are left, which are the grant's.
         limiter.refund(2);
         assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 5);
         for _ in 0..2 {
@@ -351,7 +351,7 @@ fn tokens_of_many_years_are_refunded_any_number_of_times() {
         limiter.adjust(grant, 0);
         assert_eq!(limiter.try_acquire(0).unwrap().remaining(), 1);
     }
-    // Also where no refund ends at the number at which it does.
+    // Also if refunds pass the bound at which the record begins anew, without meeting it.
     let quota = Quota::per(2, years);
     let limiter = RateLimiter::with_clock(quota, ManualClock::new());
     for n in [1].into_iter().chain([2; 100]) {
@@ -361,7 +361,7 @@ fn tokens_of_many_years_are_refunded_any_number_of_times() {
     }
 }
 
-/// Neither where tokens are refunded twice, nor where a debt or a reservation lasts longer.
+/// Not even if tokens are refunded twice, or if a debt or a reservation outlasts the penalty.
 #[test]
 fn no_kind_of_refund_shortens_a_penalty() {
     fn check<A: Algorithm>(

@@ -84,7 +84,7 @@ fn refunds_to_a_key_mint_nothing() {
                     let n = random.tokens(burst);
                     clients.refund(&number, n);
                     key.reference.refund_latest(now, n);
-                    // Theirs may have been among them.
+                    // The tokens of open passes may be among those that were refunded.
                     key.open.clear();
                 }
                 _ if key.open.is_empty() => {}
@@ -102,7 +102,7 @@ fn refunds_to_a_key_mint_nothing() {
     assert!(refunded > 1000);
 }
 
-/// What the peer does with a buffer, the length of which it notes.
+/// A peer that notes the length of the buffer in `asked`, and does what `answer` says.
 #[derive(Clone)]
 struct Peer {
     clock: ManualClock,

@@ -1,4 +1,4 @@
-//! Threads that do everything at once, from a seed that is printed.
+//! Threads that call the methods at random, all at once, by a seed that is printed.
 
 use std::{
     hint, thread,
@@ -59,7 +59,7 @@ fn waits_cancels_changes_and_reservations_at_once() {
         let threads: Vec<_> = (0..THREADS).map(|number| s.spawn(move || work(number))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).sum()
     });
-    // The fastest of the quotas, and what refunds and taken-over parts of tokens can add.
+    // What the fastest quota grants, and what refunds and inherited parts of tokens can add.
     let most = start.elapsed().as_secs_f64() * 600_000.0;
     let refunds = 3.0 * 1500.0 * THREADS as f64;
     assert!(granted as f64 <= most + 8.0 + refunds, "TIDEGATE_SEED={seed}: {granted} of {most}");

@@ -375,8 +375,8 @@ fn a_reader_whose_read_was_abandoned_keeps_nobody_from_available_tokens() {
     }
 }
 
-/// Counts how often it wakes. Returns how often `n` readers that share a limiter are woken until
-/// each has read a byte. Checks that they read in order.
+/// Returns how often `n` readers that share a limiter are woken until each has read a byte. Checks
+/// that they read in order.
 fn wakes_of(n: usize, idle: usize) -> usize {
     let (limiter, clock) = limiter();
     limiter.try_acquire(4).unwrap();

@@ -17,8 +17,8 @@ use tidegate_rate_limiter::{
     future::{Acquire, AcquireKey, Enter, EnterKeyOwned, EnterOwned},
 };
 
-/// A list for the compiler: a value of these may be looked at after a panic passed by, for none of
-/// them is left half done. What is generic is so if its parameters are.
+/// A list for the compiler: values of these types may be used after a panic has unwound past them,
+/// as none is left half changed. A generic type is unwind safe if its parameters are.
 #[test]
 fn what_a_panic_passes_by_may_be_used_on() {
     fn safe<T: UnwindSafe + RefUnwindSafe>() {}

@@ -269,7 +269,7 @@ fn a_newcomer_to_a_window_waits_as_many_windows_as_the_queue_fills() {
     clock.advance(SECOND / 2);
     log.try_acquire(1).unwrap();
     let _head = Task::waiting(log.acquire(2));
-    // The third in all: when the first one leaves the window, and a window later.
+    // One token more is the third in all: it comes a window after the first one has left.
     assert_eq!(log.try_acquire(1).unwrap_err().retry_after(), Some(SECOND * 3 / 2));
     assert_eq!(log.try_acquire(2).unwrap_err().retry_after(), Some(2 * SECOND));
 }
@@ -324,7 +324,7 @@ fn windows_wait_as_buckets_do() {
     let buckets = SlidingWindow::with_clock(2, SECOND, clock.clone()).unwrap();
     log.try_acquire(2).unwrap();
     buckets.try_acquire(2).unwrap();
-    // Four tokens before it: a full window later than two would be.
+    // Two waiters need four tokens: a newcomer waits a full window longer than behind one of them.
     let (mut log_first, mut log_second) = (pin!(log.acquire(2)), pin!(log.acquire(2)));
     let mut bucket = pin!(buckets.acquire(2));
     let mut cx = Context::from_waker(Waker::noop());
