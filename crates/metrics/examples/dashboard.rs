@@ -1,7 +1,7 @@
 //! Writes docs/metrics.md and docs/grafana/tidegate.json from the table of metrics.
 //!
 //! `cargo run -p tidegate-metrics --example dashboard -- --write`; without `--write` it prints
-//! both. A test compares them with the table.
+//! both. A test compares both files with the table.
 
 use std::{fmt::Write, fs, path::PathBuf};
 

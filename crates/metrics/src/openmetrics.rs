@@ -17,7 +17,7 @@ impl Registry {
     /// [spec]: https://prometheus.io/docs/specs/om/open_metrics_spec/
     pub fn openmetrics(&self) -> String {
         let mut text = String::new();
-        // A `String` takes whatever is written.
+        // Writing to a `String` never fails.
         let _ = self.write_openmetrics(&mut text);
         text
     }

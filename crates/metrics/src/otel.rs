@@ -15,8 +15,8 @@ impl Registry {
     /// OpenTelemetry](Metric::otel_name), or two for a summary.
     ///
     /// There are no observable histograms: a summary is two counters, its `count` and its `sum`. So
-    /// exporters for Prometheus name a summary otherwise than [the text](Self::openmetrics) and the
-    /// dashboard do.
+    /// exporters for Prometheus give a summary other names than [the text](Self::openmetrics) and
+    /// the dashboard do.
     ///
     /// Call this method once for each meter. The instruments keep the registry, but not its
     /// objects; each instrument reads every object when it is observed.

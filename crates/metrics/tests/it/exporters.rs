@@ -31,7 +31,7 @@ use tidegate_worker_pool::WorkerPool;
 
 use crate::text::parsed;
 
-/// Returns a registry in which every metric has a sample, and what keeps it so.
+/// Returns a registry in which every metric has a sample, and the objects that it watches.
 pub(crate) fn watched() -> (Registry, Vec<Arc<dyn Any>>) {
     let registry = Registry::new();
     let permits = Arc::new(Semaphore::new(3));
@@ -150,7 +150,7 @@ impl Exporter {
     }
 }
 
-/// Returns the name in Prometheus, of the name and unit in OpenTelemetry.
+/// Returns the name in Prometheus of a name in OpenTelemetry.
 fn prometheus_name(name: &str) -> String {
     let is = |metric: &Metric| name == metric.otel_name();
     if let Some(metric) = Metric::ALL.into_iter().find(is) {

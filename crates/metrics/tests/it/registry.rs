@@ -74,7 +74,7 @@ impl Report for Told {
             0.5 * f64::from(u32::try_from(n).unwrap()),
         ));
         to.record(Sample::count("told", Metric::InFlight, usize::try_from(n).unwrap()));
-        // Again, with another number: the first is what counts.
+        // Again, with another number, which the registry ignores.
         to.record(Sample::count("told", Metric::InFlight, 1_000_000));
     }
 }

@@ -1,4 +1,4 @@
-//! The text, read by a parser of Prometheus' format, and where that knows no escapes, by hand.
+//! The text, read by a parser of Prometheus' format, and by hand where that knows no escapes.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -20,7 +20,7 @@ pub(crate) fn parsed(text: &str) -> BTreeMap<String, f64> {
         labels.sort();
         let number = match sample.value {
             Parsed::Counter(number) | Parsed::Gauge(number) | Parsed::Untyped(number) => number,
-            // The one bucket of prometheus-client, beside count and sum.
+            // The one bucket that prometheus-client adds to count and sum.
             Parsed::Histogram(_) => continue,
             Parsed::Summary(_) => panic!("no quantile is reported"),
         };
