@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -32,6 +33,8 @@ mod settings;
 mod state;
 mod stats;
 mod throttle;
+#[cfg(feature = "tracing")]
+mod tracing;
 mod unwind;
 mod window;
 mod word;
@@ -43,6 +46,8 @@ pub use tidegate_core::{
     gate::{self, TryEnter},
 };
 
+#[cfg(feature = "tracing")]
+pub use self::tracing::TracingObserver;
 pub use self::{
     breaker::Breaker,
     builder::Builder,

@@ -8,14 +8,15 @@ use alloc::string::String;
 
 use tidegate_core::{CancelToken, Clock, Timer, primitive::Arc};
 
-#[cfg(feature = "std")]
-use crate::{error::StartError, workers::thread_limits::ThreadCount};
 use crate::{
+    error::ExecuteError,
     on_full::OnFull,
     pool::WorkerPool,
     state::{PoolSettings, Shared},
     workers::threads::{ThreadSettings, Threads},
 };
+#[cfg(feature = "std")]
+use crate::{error::StartError, workers::thread_limits::ThreadCount};
 
 /// The capacity of the queue if the builder sets none.
 const DEFAULT_QUEUE: usize = 1024;
@@ -215,6 +216,57 @@ impl Builder {
         on_panic: impl Fn(&(dyn Any + Send)) + Send + Sync + 'static,
     ) -> Self {
         self.settings.on_panic = Some(Box::new(on_panic));
+        self
+    }
+
+    /// Sets a hook that is called for every job that is not accepted: for
+    /// [`Stats::refused`](crate::Stats::refused). Default: none. Jobs that
+    /// [`OnFull`](crate::OnFull) cancels were accepted, and do not come here.
+    ///
+    /// It runs on the thread of the submitter, which then gets its error. A panic of the hook is
+    /// contained.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicU32, Ordering}};
+    /// use tidegate_worker_pool::{ExecuteError, WorkerPool};
+    ///
+    /// let full = Arc::new(AtomicU32::new(0));
+    /// let counter = full.clone();
+    /// let count = move |why: ExecuteError| {
+    ///     counter.fetch_add(why.is_full().into(), Ordering::Relaxed);
+    /// };
+    /// let pool = WorkerPool::builder().queue(1).on_refuse(count).detached();
+    /// let _first = pool.try_submit(|| ());
+    /// assert!(pool.try_submit(|| ()).is_err());
+    /// assert_eq!(full.load(Ordering::Relaxed), 1);
+    /// ```
+    pub fn on_refuse(mut self, on_refuse: impl Fn(ExecuteError) + Send + Sync + 'static) -> Self {
+        self.settings.on_refuse = Some(Box::new(on_refuse));
+        self
+    }
+
+    /// Makes an event of the crate `tracing` of each panic of a job (level `ERROR`, with its
+    /// message) and of each job that is not accepted (level `WARN`). The field `pool` is `name`.
+    ///
+    /// Hooks for [panics](Self::on_panic) and [refusals](Self::on_refuse) that were set before are
+    /// called after the event. Hooks set later replace both.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_worker_pool::{Wait, WorkerPool};
+    ///
+    /// let pool = WorkerPool::builder().tracing("thumbnails").build()?;
+    /// // ERROR tidegate_worker_pool: a job panicked pool="thumbnails" panic="no such picture"
+    /// let job = pool.run(|| panic!("no such picture"));
+    /// assert!(job.wait().is_err());
+    /// # Ok::<(), tidegate_worker_pool::StartError>(())
+    /// ```
+    #[cfg(feature = "tracing")]
+    pub fn tracing(mut self, name: impl Into<alloc::borrow::Cow<'static, str>>) -> Self {
+        crate::tracing::set_hooks(&mut self.settings, name.into());
         self
     }
 

@@ -36,7 +36,6 @@ use crate::{
         job_cell::{ResultReceiver, Runnable, runnable},
     },
     pool::WorkerPool,
-    state::counters::Counter,
 };
 
 /// Submits jobs with keys to a pool: those of one key run one after the other, in order; those of
@@ -145,13 +144,16 @@ impl<K: Ord + Send + Sync + 'static> KeyedPool<K> {
             }
             Err(not_entered) => not_entered,
         };
-        self.pool.shared().counters.add(Counter::Refused, 1);
         let job = unsubmitted.into_closure();
         drop(refused);
-        Err(match why {
-            NotEntered::Closed => TrySubmitError::Closed(job),
-            NotEntered::KeyFull | NotEntered::PoolFull => TrySubmitError::Full(job),
-        })
+        let (why, error) = match why {
+            NotEntered::Closed => (ExecuteError::Closed, TrySubmitError::Closed(job)),
+            NotEntered::KeyFull | NotEntered::PoolFull => {
+                (ExecuteError::Full, TrySubmitError::Full(job))
+            }
+        };
+        self.pool.shared().note_refused(why);
+        Err(error)
     }
 
     /// Returns how many keys have jobs that wait or run. A snapshot. A key whose jobs were all
@@ -212,7 +214,7 @@ impl<K: Ord + Send + Sync + 'static, T> SubmitKeyed<'_, K, T> {
             match enter(queue, shared, runnable) {
                 Ok(()) => Ok(JobHandle::new(receiver, Arc::downgrade(queue) as _)),
                 Err((NotEntered::Closed, runnable)) => {
-                    shared.counters.add(Counter::Refused, 1);
+                    shared.note_refused(ExecuteError::Closed);
                     // Drops what the job has captured, which is foreign; this contains a panic.
                     drop(runnable);
                     Ok(JobHandle::refused(ExecuteError::Closed))

@@ -25,6 +25,7 @@
 //! And a job must never wait for [`shutdown`](WorkerPool::shutdown) or [`idle`](WorkerPool::idle),
 //! which would wait for that job itself: a job that wants its pool to end calls
 //! [`close`](WorkerPool::close).
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -52,6 +53,8 @@ mod shutdown;
 mod state;
 mod stats;
 mod submit;
+#[cfg(feature = "tracing")]
+mod tracing;
 mod unstarted;
 mod unwind;
 mod workers;

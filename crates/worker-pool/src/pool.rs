@@ -8,11 +8,11 @@ use tidegate_core::{CancelToken, primitive::Arc, ring::NotPushed};
 
 use crate::{
     builder::Builder,
-    error::TrySubmitError,
+    error::{ExecuteError, TrySubmitError},
     job::{Job, future_job::future_job, handle::JobHandle, job_cell::runnable},
     pause::PauseGuard,
     shutdown::{Idle, Shutdown},
-    state::{Shared, counters::Counter},
+    state::Shared,
     stats::Stats,
     submit::{Execute, RunJob, Submit},
     unstarted::UnstartedJob,
@@ -298,7 +298,10 @@ impl WorkerPool {
                 Err(NotPushed::Closed(_)) => TrySubmitError::Closed(unsubmitted.into_closure()),
             }
         };
-        shared.counters.add(Counter::Refused, 1);
+        shared.note_refused(match refused {
+            TrySubmitError::Full(_) => ExecuteError::Full,
+            TrySubmitError::Closed(_) => ExecuteError::Closed,
+        });
         Err(refused)
     }
 

@@ -32,7 +32,7 @@ use self::{
     worker_count::WorkerCount,
 };
 use crate::{
-    error::JoinError,
+    error::{ExecuteError, JoinError},
     job::{Job, handle::ReleaseSlot},
     on_full::OnFull,
     unwind::{attempt, contain},
@@ -40,6 +40,7 @@ use crate::{
 
 pub(crate) type BoxedClock = Box<dyn Clock + Send + Sync>;
 pub(crate) type OnPanic = Box<dyn Fn(&(dyn Any + Send)) + Send + Sync>;
+pub(crate) type OnRefuse = Box<dyn Fn(ExecuteError) + Send + Sync>;
 /// Derives, from a job's token, a child that is cancelled when the job's time is up. Called when
 /// the job starts.
 pub(crate) type JobTimeout = Arc<dyn Fn(&CancelToken) -> CancelToken + Send + Sync>;
@@ -51,6 +52,7 @@ pub(crate) struct PoolSettings {
     pub(crate) on_full: OnFull,
     pub(crate) clock: Option<BoxedClock>,
     pub(crate) on_panic: Option<OnPanic>,
+    pub(crate) on_refuse: Option<OnRefuse>,
     /// The parent of all jobs' tokens.
     pub(crate) cancel_token: Option<CancelToken>,
     pub(crate) job_timeout: Option<JobTimeout>,
@@ -94,6 +96,15 @@ impl Shared {
         self.settings.on_full == OnFull::CallerRuns
             && self.job_queue.is_full()
             && !self.job_queue.is_closed()
+    }
+
+    /// Counts a job that was not accepted, and calls the hook for it.
+    #[cold]
+    pub(crate) fn note_refused(&self, why: ExecuteError) {
+        self.counters.add(Counter::Refused, 1);
+        if let Some(on_refuse) = &self.settings.on_refuse {
+            contain(|| on_refuse(why));
+        }
     }
 
     /// Cancels the oldest job in the queue; returns whether there was one. A rendezvous has none to

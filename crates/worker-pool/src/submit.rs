@@ -16,7 +16,7 @@ use crate::{
     error::{ExecuteError, JoinError},
     job::{Job, handle::JobHandle, job_cell::ResultReceiver},
     on_full::OnFull,
-    state::{Shared, counters::Counter},
+    state::Shared,
 };
 
 /// A job that waits for room in the queue. Dropping this drops the job, which was not submitted.
@@ -122,7 +122,7 @@ impl<'a> WaitForRoom<'a> {
 
     #[cold]
     fn refuse(&self, job: Job, why: ExecuteError) -> Result<(), ExecuteError> {
-        self.shared.counters.add(Counter::Refused, 1);
+        self.shared.note_refused(why);
         drop(job);
         Err(why)
     }

@@ -17,5 +17,6 @@ mod slow;
 mod states;
 mod stress;
 mod throttle;
+mod traced;
 mod traits;
 mod waiting;

@@ -21,5 +21,6 @@ mod shutdown;
 mod stats;
 mod stress;
 mod submit;
+mod traced;
 mod traits;
 mod waits;

@@ -1,0 +1,34 @@
+//! Events of the crate `tracing`.
+
+use core::any::Any;
+
+use alloc::{borrow::Cow, boxed::Box, string::String};
+
+use tidegate_core::primitive::Arc;
+
+use crate::state::PoolSettings;
+
+/// Sets hooks that make events, and call those which were set before.
+pub(crate) fn set_hooks(settings: &mut PoolSettings, name: Cow<'static, str>) {
+    let name: Arc<Cow<'static, str>> = Arc::new(name);
+    let (pool, then) = (name.clone(), settings.on_panic.take());
+    settings.on_panic = Some(Box::new(move |payload| {
+        tracing::error!(pool = &**pool, panic = message(payload), "a job panicked");
+        if let Some(then) = &then {
+            then(payload);
+        }
+    }));
+    let (pool, then) = (name, settings.on_refuse.take());
+    settings.on_refuse = Some(Box::new(move |why| {
+        tracing::warn!(pool = &**pool, reason = %why, "a job was refused");
+        if let Some(then) = &then {
+            then(why);
+        }
+    }));
+}
+
+/// Returns the text of a panic, if it has one.
+fn message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(|text| &**text)).unwrap_or("no message")
+}
