@@ -278,7 +278,7 @@ impl Registration {
     fn poll(&mut self, waker: &Waker) -> bool {
         let slot = &self.relay.0.waker;
         if !slot.with(|held| held.as_ref().is_some_and(|held| held.will_wake(waker))) {
-            // Foreign code (a waker's clone and destructor) runs with the lock open.
+            // Foreign code (a waker's clone and destructor) runs with the lock released.
             let waker = waker.clone();
             drop(slot.with(|held| held.replace(waker)));
         }

@@ -64,11 +64,11 @@ impl WakerCell {
     /// Makes `waker` the one that the next [`wake`](Self::wake) calls.
     pub fn set(&self, waker: &Waker) {
         let waker = waker.clone();
-        // The old waker is dropped with the lock open: its destructor is foreign code.
+        // The old waker is dropped with the lock released: its destructor is foreign code.
         drop(self.waker.with(|place| place.replace(waker)));
     }
 
-    /// Calls the waker, with the lock open. Further wakes do nothing until the next waker is set.
+    /// Calls the waker, with the lock released. Further wakes do nothing until the next waker is set.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.with(Option::take) {
             waker.wake();

@@ -322,7 +322,7 @@ impl<P: Deref<Target: Supply>> Turn<P> {
     fn collect_again(&mut self, ticket: Index, waker: &Waker) -> Poll<Answer<P::Target>> {
         let supply = &**self.supply.as_ref().expect("polled after it was ready");
         let need = self.need;
-        // A waker's clone and drop are foreign code: they run with the lock open, and the drops
+        // A waker's clone and drop are foreign code: they run with the lock released, and the drops
         // only when `Unclaimed` holds the grant.
         let mut spare = Some(waker.clone());
         let mut old = None;
@@ -375,7 +375,7 @@ impl<P: Deref<Target: Supply>> Turn<P> {
         let (_waker, _unclaimed) = match withdrawn {
             Ok(Left::Granted(granted)) => (None, Some(Unclaimed { supply, granted })),
             Ok(Left::Dismissed) => (None, None),
-            // Dropped here, with the lock open.
+            // Dropped here, with the lock released.
             Err(waker) => (waker.map(Foreign::new), None),
         };
         wake(woken);

@@ -103,7 +103,7 @@ impl Entry {
             None => false,
             Some(true) => true,
             Some(false) => {
-                // Foreign code (a waker's clone and destructor) runs with the lock open.
+                // Foreign code (a waker's clone and destructor) runs with the lock released.
                 let mut waker = waker.clone();
                 store.with(|store| match store.wakers.get_mut(&self.key) {
                     None => false,
@@ -119,7 +119,7 @@ impl Entry {
     /// Takes the waker out, if it is still there.
     pub(crate) fn withdraw(&mut self) {
         if let Some(timers) = self.timers.take() {
-            // A waker's destructor is foreign code: it runs with the lock open.
+            // A waker's destructor is foreign code: it runs with the lock released.
             let waker = timers.store.with(|store| store.wakers.remove(&self.key));
             drop(waker.map(Foreign::new));
         }
