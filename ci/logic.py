@@ -257,7 +257,7 @@ def judge_all(crate, chosen, verdicts):
 
 def judge_alone(crate, tests):
     """Judges the one mutant that is written now: most are caught by the crate's own tests, which are built before those of others."""
-    verdict = ""
+    found = []
     for judges in filter(None, ([crate.name], crate.judges[1:])):
         errors, programs = crate.cargo("test", "--no-run", "--lib", "--tests", judges=judges)
         if errors:
@@ -268,10 +268,10 @@ def judge_alone(crate, tests):
             for program, folder in programs.items()
             if folder == test.folder and same_program(program, test.program)
         ]
-        verdict = max(verdict, crate.judge.verdict(again), key=lambda it: (it.startswith("caught"), it.startswith("inconclusive")))
-        if verdict.startswith("caught"):
+        found.append(crate.judge.verdict(again))
+        if found[-1].startswith("caught"):
             break
-    return verdict
+    return max(found, key=lambda it: (it.startswith("caught"), it.startswith("inconclusive")))
 
 
 def same_program(one, other):

@@ -68,7 +68,8 @@ impl WakerCell {
         drop(self.waker.with(|place| place.replace(waker)));
     }
 
-    /// Calls the waker, with the lock released. Further wakes do nothing until the next waker is set.
+    /// Calls the waker, with the lock released. Further wakes do nothing until the next waker is
+    /// set.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.with(Option::take) {
             waker.wake();

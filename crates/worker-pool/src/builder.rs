@@ -1,5 +1,8 @@
 //! The settings of a pool: `Builder`.
 
+#[cfg(feature = "tracing")]
+mod tracing;
+
 use core::{any::Any, fmt, time::Duration};
 
 use alloc::boxed::Box;
@@ -266,7 +269,7 @@ impl Builder {
     /// ```
     #[cfg(feature = "tracing")]
     pub fn tracing(mut self, name: impl Into<alloc::borrow::Cow<'static, str>>) -> Self {
-        crate::tracing::set_hooks(&mut self.settings, name.into());
+        tracing::set_hooks(&mut self.settings, name.into());
         self
     }
 

@@ -25,7 +25,6 @@
 //! And a job must never wait for [`shutdown`](WorkerPool::shutdown) or [`idle`](WorkerPool::idle),
 //! which would wait for that job itself: a job that wants its pool to end calls
 //! [`close`](WorkerPool::close).
-#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -53,8 +52,6 @@ mod shutdown;
 mod state;
 mod stats;
 mod submit;
-#[cfg(feature = "tracing")]
-mod tracing;
 mod unstarted;
 mod unwind;
 mod workers;
