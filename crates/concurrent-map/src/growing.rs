@@ -413,6 +413,9 @@ mod tests {
         for count in [FEW, COUNT] {
             assert_eq!(tables(&shards), count.get());
             assert!(shards.ranges().flatten().eq(0..COUNT.get()));
+            let len = COUNT.get() / count;
+            let rest = |index| shards.edit_at(index, |_| ()).expect("tables were made").0;
+            assert_eq!((rest(len), rest(len + len / 2)), (len, len - len / 2));
             shards.prepare(2048, &|_| unreachable!("it is empty"), |_, _| ());
         }
     }
