@@ -26,7 +26,7 @@ pub(crate) fn run(why: Option<&str>, steps: impl Fn() + Sync + Send + 'static) {
     let turn = MODELS.replace(MODELS.get() + 1);
     let mut builder = Builder::new();
     builder.preemption_bound = builder.preemption_bound.or(Some(2));
-    // Each model of a test has a file of its own, as the place where one has come to means nothing to the next.
+    // Each model has a checkpoint file of its own: no model goes on where another has stopped.
     builder.checkpoint_file = builder.checkpoint_file.map(|file| {
         let mut file = file.into_os_string();
         file.push(format!(".{turn}"));
@@ -52,7 +52,8 @@ pub(crate) fn run(why: Option<&str>, steps: impl Fn() + Sync + Send + 'static) {
     }
 }
 
-/// Adds a line to the file: the tests' file, the test, the number, and why it may be small; with tabs between them.
+/// Adds a line to the file, separated by tabs: the tests' file, the test, the number of executions,
+/// and why it may be small.
 fn note(file: PathBuf, executions: u64, why: Option<&str>) {
     let program = env::current_exe().expect("a test has a file");
     let stem = program.file_stem().expect("a file has a name").to_string_lossy();
@@ -60,7 +61,7 @@ fn note(file: PathBuf, executions: u64, why: Option<&str>) {
     let thread = thread::current();
     let test = thread.name().expect("a test runs on a thread with its name");
     let line = format!("{tests}\t{test}\t{executions}\t{}\n", why.unwrap_or(""));
-    // One write, as others write beside it.
+    // One write, as other tests write to the file at the same time.
     let mut file =
         File::options().create(true).append(true).open(file).expect("a file to note executions in");
     file.write_all(line.as_bytes()).expect("room for a line");

@@ -1,7 +1,8 @@
-//! Laws of what an executor may do to a future, and no good one does.
+//! Laws of what an executor may do to a future, although no good one does it.
 //!
-//! An executor has to poll a woken future, some time. It may poll it more often, from any thread, from within a wake; it may
-//! drop any future there; and a task that is cancelled badly is never polled again. Nothing of that is the loss of others.
+//! An executor has to poll a woken future, some time. It may poll it more often, from any thread,
+//! even from within a wake. It may drop any future there. And a badly cancelled task is never
+//! polled again. None of this may cost other takers their units.
 
 use std::{
     future::Future,
@@ -19,7 +20,7 @@ use crate::{
     model, poll, poll_quietly, thread,
 };
 
-/// A taker that goes where it likes.
+/// A taker that can move between threads.
 type Taker = Pin<Box<dyn Future<Output = Result<(), Closed>> + Send>>;
 
 /// Where a waker finds a taker.
@@ -36,7 +37,7 @@ fn dropping(slot: &Slot) -> Waker {
     CallingWaker::new(move || drop(slot.with(Option::take)))
 }
 
-/// A future that changes threads between polls is woken where it was polled last, and loses nothing.
+/// A future that changes threads between polls is woken by its latest waker, and loses nothing.
 pub fn polls_from_changing_threads_lose_nothing<S: Subject>() {
     model(|| {
         let subject = Arc::new(S::new());
@@ -70,7 +71,7 @@ pub fn spurious_polls_take_nothing_and_keep_the_place<S: Subject>() {
             let subject = subject.clone();
             thread::spawn(move || subject.put())
         };
-        // The second knows nothing, and asks all the same.
+        // The second was not woken, and is polled all the same.
         let overtook = (0..2).any(|_| poll(&mut second, &second_waker).is_ready());
         putter.join().unwrap();
         if overtook {
@@ -87,7 +88,7 @@ pub fn spurious_polls_take_nothing_and_keep_the_place<S: Subject>() {
     });
 }
 
-/// A future that is woken, and neither polled again nor dropped, keeps one unit from others, at most.
+/// A woken future that is neither polled again nor dropped keeps one unit from others, at most.
 pub fn who_is_never_polled_again_keeps_one_unit_at_most<S: Subject>() {
     model(|| {
         let subject = Arc::new(S::new());
@@ -106,12 +107,12 @@ pub fn who_is_never_polled_again_keeps_one_unit_at_most<S: Subject>() {
         assert_eq!(poll_quietly(&mut next), Poll::Ready(Ok(())));
         assert!(subject.units() <= 1);
         subject.close();
-        // A model must not leak; that nobody looks at it again is what counts.
+        // Dropped because a model must not leak; it was not polled again, which is what counts.
         drop(forgotten);
     });
 }
 
-/// A waker may drop futures: another one in the line, or its own.
+/// A waker may drop futures: another waiting one, or its own.
 pub fn a_waker_may_drop_any_future<S: Subject>() {
     model(|| {
         let subject = Arc::new(S::new());
@@ -178,7 +179,7 @@ pub fn a_waker_may_poll_its_future<S: Subject>() {
         };
         ask_and_put_back(&*subject);
         putter.join().unwrap();
-        // Overtaken, it waits again.
+        // If it was overtaken, it waits again.
         if let Some(mut own) = slot.with(Option::take) {
             assert!(!S::FIFO, "a newcomer overtook it");
             let took = poll_quietly(&mut own).map(Some);

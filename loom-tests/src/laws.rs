@@ -1,6 +1,7 @@
 //! The twelve laws of waiting, for everything that waits.
 //!
-//! Each law is a function over a [`Subject`]; [`laws_of_waiting!`](crate::laws_of_waiting) makes a test of each.
+//! Each law is a function over a [`Subject`], and [`laws_of_waiting!`](crate::laws_of_waiting)
+//! makes a test of it.
 
 use std::{
     future::{Future, poll_fn},
@@ -20,9 +21,9 @@ use crate::{CallingWaker, CountingWaker, model, poll, poll_quietly, short_model,
 
 /// A primitive as the laws see it: units are put in, and takers wait for one each.
 ///
-/// For a semaphore a unit is a permit, for a queue an item (or, seen from a pushing end, a free place).
+/// For a semaphore a unit is a permit, for a queue an item (or, as pushers see it, a free place).
 pub trait Subject: Send + Sync + Sized + 'static {
-    /// Whether takers get their units in the order of their first polls, and newcomers never overtake them.
+    /// Whether takers get units in the order of their first polls, and no newcomer overtakes them.
     const FIFO: bool;
 
     /// Creates the primitive without units.
@@ -37,7 +38,7 @@ pub trait Subject: Send + Sync + Sized + 'static {
     /// Closes the primitive for ever.
     fn close(&self);
 
-    /// Returns the number of units that lie there untaken.
+    /// Returns the number of units that nobody has taken.
     fn units(&self) -> usize;
 }
 
@@ -54,7 +55,7 @@ pub fn nothing_is_lost_or_made_up<S: Subject>() {
         subject.put();
         let taker = spawn_taker(&subject);
         subject.put();
-        // Takes it if it is still there.
+        // Takes the unit if it is still there.
         let mut second = subject.take();
         let took = poll_quietly(&mut second).is_ready();
         drop(second);
@@ -65,7 +66,7 @@ pub fn nothing_is_lost_or_made_up<S: Subject>() {
 
 /// Law 2: no waiter sleeps while what it waits for is there.
 pub fn nobody_sleeps_beside_what_it_waits_for<S: Subject>() {
-    // A task that is polled once and not again unless it is woken. (A thread's first poll is always followed by another.)
+    // A task that is polled once, and again only if woken. (A thread always polls twice.)
     model(|| {
         let subject = Arc::new(S::new());
         let putter = {
@@ -100,7 +101,7 @@ pub fn nobody_sleeps_beside_what_it_waits_for<S: Subject>() {
     });
 }
 
-/// Law 3: two units wake two, also when the first has not run yet.
+/// Law 3: two units wake two takers, even if the first has not run yet.
 pub fn two_releases_wake_two<S: Subject>() {
     model(|| {
         let subject = Arc::new(S::new());
@@ -149,7 +150,7 @@ pub fn cancelled_after_the_grant_passes_it_on<S: Subject>() {
         assert!(poll_quietly(&mut first).is_pending());
         let next = spawn_taker(&subject);
         subject.put();
-        // Granted or not by now, it is not the one to keep it.
+        // Whether it has its grant or not: the next one gets that unit.
         drop(first);
         assert_eq!(next.join().unwrap(), Ok(()));
         assert_eq!(subject.units(), 0);
@@ -194,7 +195,8 @@ pub fn close_wakes_all_once_for_ever<S: Subject>() {
     });
 }
 
-/// Law 8: order is as promised: always the longest waiting is woken; and if promised, nobody overtakes it.
+/// Law 8: order is as promised: always the longest waiting taker is woken; and if promised, nobody
+/// overtakes it.
 pub fn order_is_as_promised<S: Subject>() {
     model(|| {
         let subject = Arc::new(S::new());
@@ -211,7 +213,7 @@ pub fn order_is_as_promised<S: Subject>() {
         for (turn, mut take) in takes.into_iter().enumerate() {
             subject.put();
             let counts: Vec<_> = woken.iter().map(|woken| woken.count()).collect();
-            // One that was overtaken may be the longest waiting again.
+            // An overtaken taker waits again, and may be woken again before the later one.
             let is_first_again = !waiting.is_empty();
             let is_out_of_turn = counts[turn + 1..].iter().any(|&count| count > 0);
             assert!(is_first_again || !is_out_of_turn, "one was woken before its turn");
@@ -221,7 +223,7 @@ pub fn order_is_as_promised<S: Subject>() {
             assert!(!S::FIFO || waiting.is_empty(), "the longest waiting got nothing");
         }
         let has_overtaken = newcomer.join().unwrap();
-        // Only now: the newcomer may serve the others when it leaves, and wake them after that.
+        // Counted now: as the newcomer leaves, it may serve the others, and then wake them.
         let counts: Vec<_> = woken.iter().map(|woken| woken.count()).collect();
         assert!(!S::FIFO || counts == [1, 1], "the longest waiting were not woken once");
         assert!(!has_overtaken || !S::FIFO, "a newcomer overtook the head");
@@ -266,7 +268,7 @@ pub(crate) fn ask_and_put_back<S: Subject>(subject: &S) {
     }
 }
 
-/// Law 10: no lock is held in `wake`: a waker may call back into the primitive, and drop its futures.
+/// Law 10: no lock is held in `wake`: a waker may call back into the primitive, or drop futures.
 pub fn no_lock_is_held_in_wake<S: Subject>() {
     model(|| {
         let subject = Arc::new(S::new());
@@ -320,7 +322,7 @@ pub fn a_timeout_that_races_a_grant_keeps_one<S: Subject>() {
         let took = taker.join().unwrap();
         assert_eq!(subject.units(), usize::from(!took));
     });
-    // A grant that comes between a poll and the end of the time came in time.
+    // A grant between a poll and the end of the time is in time.
     model(|| {
         let subject = Arc::new(S::new());
         let putter = {
@@ -331,7 +333,8 @@ pub fn a_timeout_that_races_a_grant_keeps_one<S: Subject>() {
         let taken = poll_fn(|cx| {
             let taken = Pin::new(&mut take).poll(cx);
             polls += 1;
-            // The first poll is the driver's probe. The grant comes before this poll returns, and the time is up after.
+            // The driver's first poll uses a no-op waker. In the second, the grant comes before the
+            // poll returns, and the time is up after.
             if taken.is_pending() && polls == 2 {
                 putter.take().unwrap().join().unwrap();
             }
@@ -345,8 +348,8 @@ pub fn a_timeout_that_races_a_grant_keeps_one<S: Subject>() {
     });
 }
 
-/// Makes a module with a test of each of the twelve laws for a [`Subject`], and, in `hostile`, of each law of
-/// [hostile executors](crate::hostile).
+/// Makes a module with a test for each of the twelve laws of a [`Subject`], and, in `hostile`, for
+/// each law of [hostile executors](crate::hostile).
 ///
 /// ```text
 /// laws_of_waiting!(semaphore: SemaphoreSubject);

@@ -1,16 +1,17 @@
 //! The model kit and the twelve laws of waiting.
 //!
-//! A *model* is a few steps on two or three threads. Under `--cfg loom` it runs once for every way in which the threads
-//! can interleave (up to the preemption bound) and the memory model can answer; without, it runs many times on real
-//! threads, which is what the usual `cargo test` and ThreadSanitizer see. One source serves all three.
+//! A *model* is a few steps on two or three threads. Under `--cfg loom` it runs once for every way
+//! in which the threads can interleave (up to the preemption bound) and in which the memory model
+//! lets loads read. Without loom it runs many times on real threads, for the usual `cargo test` and
+//! for ThreadSanitizer. One source serves all three.
 //!
 //! | you want | write |
 //! | --- | --- |
 //! | the twelve laws of a primitive | a [`laws::Subject`] and [`laws_of_waiting!`] |
 //! | a model of your own | [`model`], [`thread::spawn`], [`poll`], [`CountingWaker`] |
 //!
-//! In a model use only `tidegate_core`'s primitives for what threads race for; loom does not see others. Two or three
-//! threads, few steps: every step multiplies the number of executions.
+//! In a model, threads may race only for `tidegate_core`'s primitives; loom does not see others.
+//! Use two or three threads and few steps: every step multiplies the number of executions.
 
 #[cfg(loom)]
 mod executions;
@@ -28,20 +29,20 @@ use std::{
 };
 
 pub use self::waker::CallingWaker;
-/// Its count is not part of a model: nothing may be concluded from it but by the thread that has joined
-/// the others.
+/// Its count is not part of a model: only the thread that has joined the others may conclude
+/// anything from it.
 pub use test_kit::CountingWaker;
 
 /// How often a model runs on real threads.
 #[cfg(not(loom))]
 const ROUNDS: usize = 200;
 
-/// Runs a model: every interleaving of it under loom, else many times on real threads.
+/// Runs a model: in every interleaving under loom, else many times on real threads.
 ///
-/// The search considers executions with at most two preemptions, or as many as the environment's `LOOM_MAX_PREEMPTIONS`
-/// says. Most bugs need no more than two, and without a bound a model of three threads may take hours.
+/// The search allows two preemptions, or as many as the variable `LOOM_MAX_PREEMPTIONS` says. Most
+/// bugs need no more than two, and without a bound a model of three threads may take hours.
 ///
-/// A model that has fewer than four executions is not a model of threads that meet, and `ci/loom.sh` fails for it.
+/// In a model with fewer than four executions threads do not meet, and `ci/loom.sh` fails for it.
 pub fn model(steps: impl Fn() + Sync + Send + 'static) {
     run(None, steps);
 }

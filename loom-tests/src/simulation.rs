@@ -1,11 +1,12 @@
-//! A deterministic executor that behaves badly: one thread, a clock turned by hand, and a seed that decides everything.
+//! A deterministic executor that behaves badly: one thread, a manual clock, a seeded choice.
 //!
-//! What it does to futures, at random: it polls any that is woken, or one that is not; drops one at an await; hands each poll a
-//! new waker and ignores the old ones; lets a wake-up come late, or panic once it is made; turns the clock from another thread; and
-//! lets it jump. What it never does is forget a wake-up, so a task that sleeps when nothing is left to happen sleeps for ever, and that
-//! is a finding.
+//! At random it polls any future that is woken, or one that is not; drops one at an await; hands
+//! each poll a new waker and ignores the old ones; lets a wake-up come late, or lets its waker
+//! panic; turns the clock from another thread; and lets the clock jump. It never forgets a wake-up.
+//! So a task that still sleeps when nothing is left to happen sleeps for ever, and that is a
+//! finding.
 //!
-//! A run is replayed by its seed, and proves that it was by its [`trace`](Report::trace).
+//! A seed replays its run; an equal [`trace`](Report::trace) proves that the run was the same.
 
 use std::{
     collections::BTreeSet,
@@ -57,11 +58,11 @@ pub struct Faults {
     pub spurious: usize,
     /// A wake-up comes some steps later.
     pub late: usize,
-    /// A task that may be is dropped.
+    /// A task that may be dropped is dropped.
     pub dropped: usize,
     /// The clock jumps, up to ten seconds.
     pub jumps: usize,
-    /// A poll's waker panics after it has woken a task that may be dropped, unless a panic is under way.
+    /// A poll's waker panics after it has woken a task that may be dropped, except during a panic.
     pub panicking: usize,
     /// The clock is turned by another thread.
     pub elsewhere: usize,
@@ -74,11 +75,11 @@ pub struct Report {
     pub ended: usize,
     /// Tasks that were dropped at an await.
     pub dropped: usize,
-    /// Tasks that were ended by a [`whim`], of their own or of a waker that they called.
+    /// Tasks that a [`whim`] ended, their own or that of a waker that they called.
     pub hit: usize,
     /// The names of tasks that panicked.
     pub panicked: Vec<String>,
-    /// A hash of everything that was decided: the same seed, the same trace.
+    /// A hash of all decisions: the same for the same seed.
     pub trace: u64,
 }
 
@@ -98,17 +99,17 @@ struct Task {
     future: Option<Pin<Box<dyn Future<Output = ()>>>>,
     /// Whether it may be dropped.
     mortal: bool,
-    /// Of its latest poll's waker.
+    /// The number of its latest poll, and of that poll's waker.
     generation: usize,
 }
 
 /// Wake-ups on their way.
 #[derive(Default)]
 struct Board {
-    /// Of which task, by which generation of its wakers.
+    /// The task, and the generation of the waker that was called.
     calls: Vec<(usize, usize)>,
     woken: BTreeSet<usize>,
-    /// And after how many steps.
+    /// The task, and after how many steps it is woken.
     late: Vec<(usize, usize)>,
 }
 
@@ -121,7 +122,7 @@ struct Call {
 
 struct Whim;
 
-/// Panics as what is simulated may: wakers do, and tasks that may be dropped.
+/// Panics in the way that a simulation allows to wakers and to tasks that may be dropped.
 pub fn whim() -> ! {
     resume_unwind(Box::new(Whim))
 }
@@ -139,7 +140,7 @@ impl Wake for Call {
     }
 }
 
-/// So long nothing may happen but the passing of time.
+/// After so many steps in which only time passed, the tasks count as asleep for ever.
 const PATIENCE: usize = 10_000;
 
 impl Simulation {
@@ -170,7 +171,7 @@ impl Simulation {
         self.add(name, true, future);
     }
 
-    /// Adds a task that is not dropped: what others rely on.
+    /// Adds a task that is never dropped, because others rely on it.
     pub fn spawn_immortal(&mut self, name: String, future: impl Future<Output = ()> + 'static) {
         self.add(name, false, future);
     }
@@ -201,7 +202,7 @@ impl Simulation {
             if idle > PATIENCE {
                 return Err(alive.into_iter().map(|task| self.tasks[task].name.clone()).collect());
             }
-            // Where nobody is woken only time passes: a fault there would hide a wake-up that was lost.
+            // While no task is woken only time passes: a fault there would hide a lost wake-up.
             if woken.is_empty() {
                 self.pass_time();
                 continue;
@@ -226,7 +227,7 @@ impl Simulation {
         }
     }
 
-    /// Hands out the wake-ups that have come, some of them later.
+    /// Delivers the wake-ups that have come, some of them only steps later.
     fn deliver(&mut self) {
         let mut board = self.board.lock().unwrap();
         let Board { calls, woken, late } = &mut *board;
@@ -250,13 +251,13 @@ impl Simulation {
         woken.retain(|&task| self.tasks[task].future.is_some());
     }
 
-    /// Nothing is to be done: time passes, to the next sleeper's or by little.
+    /// Turns the clock to the next sleeper's time, or by a millisecond if there is none.
     fn pass_time(&mut self) {
         let due = self.clock.next_due().filter(|due| *due > self.clock.now());
         self.turn(due.unwrap_or_else(|| self.clock.now() + Duration::from_millis(1)));
     }
 
-    /// Turns the clock. Those whose wakers it calls are woken, panic or not.
+    /// Turns the clock. The tasks whose wakers it calls are woken even if a waker panics.
     fn turn(&mut self, to: Timestamp) {
         let clock = self.clock.clone();
         let turned = if self.random.chance(self.faults.elsewhere) {
@@ -289,7 +290,7 @@ impl Simulation {
         self.blame(task, dropped, report);
     }
 
-    /// Notes whose drop has panicked, if not by a waker's whim.
+    /// Notes a task whose drop has panicked, unless by a waker's whim.
     fn blame(&self, task: usize, dropped: thread::Result<()>, report: &mut Report) {
         if dropped.is_err_and(|panic| !panic.is::<Whim>()) {
             report.panicked.push(self.tasks[task].name.clone());

@@ -1,4 +1,4 @@
-//! A waker that calls.
+//! A waker that calls a closure.
 
 use std::{
     sync::Arc,

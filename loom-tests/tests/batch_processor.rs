@@ -1,4 +1,5 @@
-//! The batch processor: its room under the twelve laws, and what producers, timer, flush, close and driver race for.
+//! The batch processor: the twelve laws for its room, and races of its producers, timer, flush,
+//! close and driver.
 
 use std::{
     convert::Infallible,
@@ -24,7 +25,7 @@ type Echo = fn(Vec<u32>) -> Result<Vec<u32>, Infallible>;
 type Batches = Batcher<u32, u32, Infallible, ManualClock>;
 type EchoDriver = Driver<u32, Blocking<Echo>, ManualClock>;
 
-/// A batcher whose handler returns the items; only a full batch, a flush or the close makes one due.
+/// A batcher that returns the items; a batch is due when it is full, at a flush or the close.
 fn echo(max_items: usize) -> (Batches, EchoDriver) {
     let handler: Echo = Ok;
     let builder = Batcher::builder().max_items(max_items).capacity(max_items);
@@ -35,10 +36,10 @@ fn drive(driver: EchoDriver) -> thread::JoinHandle<()> {
     thread::spawn(move || driver.wait())
 }
 
-/// Lets the driver end, and only then the caller drop its handle.
+/// Closes, and joins the driver, so that the caller drops its handle only after that.
 ///
-/// LOOM: the threads must be joined before the last reference goes. `Arc` is not loom's, so loom does not see that the
-/// others are done with what is dropped.
+/// LOOM: the threads must be joined before the last reference goes. `Arc` is not loom's, so loom
+/// does not see that the other threads no longer use what is dropped.
 fn end(batches: &Batches, driver: thread::JoinHandle<()>) {
     batches.close();
     driver.join().unwrap();
@@ -46,13 +47,13 @@ fn end(batches: &Batches, driver: thread::JoinHandle<()>) {
 
 laws_of_waiting!(room: crate::Room);
 
-/// The places of a batcher, as its pushers wait for them. The driver makes one free for each batch of one.
+/// The places that a batcher's pushers wait for. A batch has one item, so it frees one place.
 struct Room {
     batches: Batches,
     turns: Lock<Turns>,
 }
 
-/// Turns of the driver's that are owed, and the driver unless it is having one.
+/// How many polls the driver is owed, and the driver while no thread polls it.
 struct Turns {
     owed: usize,
     driver: Option<Pin<Box<EchoDriver>>>,
@@ -74,7 +75,8 @@ impl Subject for Room {
         Self { batches, turns: Lock::new(Turns { owed: 0, driver: Some(Box::pin(driver)) }) }
     }
 
-    /// Whoever has the driver also has the turns of those who find it gone: a waker may come here from within one.
+    /// The thread that has the driver also makes the polls that others owe: a waker may call this
+    /// from within a poll.
     fn put(&self) {
         self.turns.with(|turns| turns.owed += 1);
         while let Some(mut driver) = self.turns.with(|turns| {
@@ -100,7 +102,7 @@ impl Subject for Room {
     }
 }
 
-/// The item that fills the batch races the timer that makes it due: one of them hands it over, and nothing twice.
+/// The item that fills the batch races the batch's timer: no item is handed over twice.
 #[test]
 fn the_last_item_against_the_timer() {
     model(|| {
@@ -123,7 +125,7 @@ fn the_last_item_against_the_timer() {
             thread::spawn(move || batches.try_push(2).unwrap())
         };
         clock.advance(DELAY);
-        // Due by the one or the other, whatever comes later.
+        // The batch is due by the timer or by the last item, whichever comes first.
         assert_eq!(first.wait().unwrap(), 1);
         last.join().unwrap();
         end(&batches, driver);
@@ -132,7 +134,7 @@ fn the_last_item_against_the_timer() {
     });
 }
 
-/// A producer sets the driver's timer, which the clock's turn races.
+/// A producer's item starts the driver's timer, while the clock turns.
 #[test]
 fn the_first_item_against_the_timer() {
     model(|| {
@@ -186,7 +188,7 @@ fn a_shutdown_against_a_push() {
     });
 }
 
-/// Two producers submit an item each to a batcher of this size, whose driver runs; returns the batches they made.
+/// Lets each of two producers submit an item, while the driver runs; returns the number of batches.
 fn two_producers(max_items: usize) -> u64 {
     let (batches, driver) = echo(max_items);
     let producer = {
@@ -200,7 +202,7 @@ fn two_producers(max_items: usize) -> u64 {
     batches.stats().batches
 }
 
-/// An item that waits for room is let in, and then has its result, or comes back.
+/// An item that waits for room is let in and gets its result, or comes back.
 #[test]
 fn an_item_that_is_enqueued_against_the_close() {
     model(|| {
@@ -222,7 +224,7 @@ fn an_item_that_is_enqueued_against_the_close() {
     });
 }
 
-/// The oldest item is dropped, or handed over: whoever waits for its result is told either way.
+/// The oldest item is dropped, or handed over: the waiter for its result is told either way.
 #[test]
 fn a_dropped_item_against_its_waiter_and_the_driver() {
     model(|| {
@@ -245,13 +247,13 @@ fn a_dropped_item_against_its_waiter_and_the_driver() {
     });
 }
 
-/// Room for one: the producers wait for room and for results, and wake each other through the driver.
+/// Room for one: producers wait for room and results, and wake each other through the driver.
 #[test]
 fn two_producers_and_the_driver() {
     model(|| assert_eq!(two_producers(1), 2));
 }
 
-/// One batch: the producer who is first waits for the other, and the driver for both.
+/// One batch: the first producer waits for the other, and the driver for both.
 #[test]
 fn two_producers_fill_a_batch() {
     model(|| assert_eq!(two_producers(2), 1));
@@ -271,7 +273,7 @@ fn a_dropped_driver_against_a_submission() {
     });
 }
 
-/// One item in the handler, one waiting, one without room, and a flush: nobody hangs.
+/// One item is in the handler, one waits, one has no room, and a flush waits: none of them hangs.
 #[test]
 fn a_dropped_driver_against_everybody() {
     model(|| {
@@ -297,7 +299,7 @@ fn a_dropped_driver_against_everybody() {
     });
 }
 
-/// A waiter that is dropped while its result comes: the item is processed once, and the others have theirs.
+/// A waiter is dropped as its result comes: each item is processed once, and the others get theirs.
 #[test]
 fn a_dropped_waiter_against_its_result() {
     model(|| {
@@ -359,7 +361,7 @@ fn two_callers_lead_each_other() {
     });
 }
 
-/// Calls on which a batch waits, and that another thread ends.
+/// Lets the handler's calls end when another thread opens it.
 #[derive(Default)]
 struct Gate(AtomicBool, Event);
 
@@ -375,7 +377,7 @@ impl Gate {
     }
 }
 
-/// The leader is kept and not polled: who comes next takes the lead, and hands it on.
+/// The leader is kept and not polled: the next caller takes the lead, and hands it on.
 #[test]
 fn a_leader_that_is_not_polled_loses_the_lead() {
     model(|| {
@@ -393,7 +395,7 @@ fn a_leader_that_is_not_polled_loses_the_lead() {
             thread::spawn(move || led.submit(2).wait().unwrap())
         };
         gate.open();
-        // LOOM: in the place of the clock, by which the other looks again.
+        // LOOM: another caller's poll, in place of the sleep after which a waiter checks again.
         drop(poll_quietly(&mut led.submit(3)));
         assert_eq!(other.join().unwrap(), 2);
         assert_eq!(kept.wait().unwrap(), 1);

@@ -16,8 +16,8 @@ fn echo(capacity: usize) -> (Batches, EchoDriver) {
     builder.clock(ManualClock::new()).keyed().build(handler).unwrap()
 }
 
-/// The driver forgets a key as its batch ends, and a producer brings an item of that key: it finds the key's place, or
-/// makes it anew; either way the item is handed over.
+/// The driver forgets a key as its batch ends, while a producer brings an item of that key. It
+/// finds the key's place or claims a new one; either way the item is handed over.
 #[test]
 fn a_key_that_is_forgotten_against_a_push_of_that_key() {
     model(|| {
@@ -32,7 +32,7 @@ fn a_key_that_is_forgotten_against_a_push_of_that_key() {
     });
 }
 
-/// One key's batch ends, whose place the next key takes, while a flush waits for both.
+/// One key's batch ends and another key takes that key's place, while a flush waits for both.
 #[test]
 fn a_flush_against_a_key_that_takes_the_place_of_another() {
     model(|| {
@@ -52,7 +52,7 @@ fn a_flush_against_a_key_that_takes_the_place_of_another() {
     });
 }
 
-/// Room for one, which the item of one key takes: that of the other waits for it.
+/// There is room for one item: the item of one key takes it, and that of the other waits.
 #[test]
 fn two_keys_against_the_room_of_one() {
     model(|| {

@@ -1,5 +1,5 @@
-//! The batch processor's second calls: what producers, the clock, a flush and the close race for while a batch pauses
-//! or is split.
+//! The batch processor's second calls: races with producers, the clock, a flush and the close while
+//! a batch pauses or is split.
 
 use std::{convert::Infallible, task::Poll, time::Duration};
 
@@ -14,8 +14,8 @@ fn failing_once() -> impl FnMut(Vec<u32>) -> Result<Vec<u32>, ()> + Send {
     move |items| if std::mem::take(&mut is_first) { Err(()) } else { Ok(items) }
 }
 
-/// The close finds the driver before its pause, in it, or on its way to sleep; it is told of it, and the pause without
-/// end ends.
+/// The close finds the driver before the pause, in it, or on its way to sleep: the driver is told,
+/// and the pause, which has no other end, ends.
 #[test]
 fn a_close_against_a_pause() {
     model(|| {
@@ -28,7 +28,7 @@ fn a_close_against_a_pause() {
         let reply = batches.try_submit(1).unwrap();
         let driver = thread::spawn(move || driver.wait());
         batches.close();
-        // Closed before the first call failed, it is not tried again.
+        // If the close came before the first call failed, the batch is not tried again.
         match reply.wait() {
             Ok(result) => assert_eq!((result, batches.stats().retries), (1, 1)),
             Err(error) => assert!(matches!(error, BatchError::Handler(_))),
@@ -37,8 +37,8 @@ fn a_close_against_a_pause() {
     });
 }
 
-/// The clock's turn ends both the delay of a batch and the pause of the one before, while the item comes that fills the
-/// batch.
+/// One turn of the clock ends the delay of a batch and the pause of the one before it, while the
+/// item that fills the batch comes.
 #[test]
 fn the_last_item_and_a_timer_against_a_pause() {
     model(|| {
@@ -70,7 +70,8 @@ fn the_last_item_and_a_timer_against_a_pause() {
     });
 }
 
-/// A flush during the parts of a batch is over when the last part is, and each caller has its own result then.
+/// A flush during the calls for a batch's parts ends with the last; each caller has its result
+/// then.
 #[test]
 fn a_flush_against_a_bisection() {
     model(|| {
@@ -87,7 +88,7 @@ fn a_flush_against_a_bisection() {
     });
 }
 
-/// The driver is dropped in a pause: the caller and the flush hear of it.
+/// The driver is dropped in a pause: the caller and the flush are told.
 #[test]
 fn a_dropped_driver_against_a_pause() {
     model(|| {

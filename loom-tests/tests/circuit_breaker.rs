@@ -58,14 +58,14 @@ fn expired(probes: u32) -> Arc<Breaker<ManualClock>> {
 /// More probes than any law uses.
 const PROBES: u32 = 4;
 
-/// Units are free places for probes; those not put in yet are held, those taken are never settled.
+/// Units are free slots for probes. Slots not put in yet are held; taken ones are never settled.
 struct Probes {
     breaker: Arc<Breaker<ManualClock>>,
     // Outside of the model: the lock is not held over a step of it.
     unused: Mutex<Vec<Held>>,
 }
 
-/// A probe in flight that owns its breaker; dropping it is dropping its pass.
+/// A probe in flight that owns its breaker; to drop it drops its pass.
 type Held = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn hold(breaker: &Arc<Breaker<ManualClock>>) -> Held {
@@ -205,7 +205,7 @@ fn a_dropped_probe_frees_its_slot() {
     });
 }
 
-/// One at a time, probes need no other order: each adds to what it finds.
+/// There is one probe at a time, and nothing else orders them: each adds to the sum that it finds.
 #[test]
 fn what_a_probe_did_is_seen_by_the_next_in_its_slot() {
     model(|| {
@@ -247,7 +247,7 @@ fn a_stale_result_never_reaches_the_next_generation() {
             pass.failure();
             other.join().unwrap();
             let stats = breaker.stats();
-            // The stale failure and this generation's do not make two.
+            // The stale failure does not count beside this generation's.
             assert_eq!((stats.state, stats.window.consecutive_failures), (State::Closed, 1));
             assert_eq!(stats.window.failed, failures_in_window);
             assert_eq!((stats.failed + stats.late, stats.generation), (2, 1));

@@ -1,5 +1,4 @@
-//! A breaker's slow calls, lost probes and registry, and those who wait for its changes, raced
-//! against each other.
+//! A breaker's slow calls, lost probes, registry and watchers, raced against each other.
 
 use std::{
     mem,
@@ -92,7 +91,7 @@ fn a_written_off_probe_that_settles_late_changes_nothing() {
         probe.success();
         let entered = other.join().unwrap();
         let stats = breaker.stats();
-        // Either the result came first and closed, or the write-off came first and it is late.
+        // The result came first and closed, or the write-off came first and the result is late.
         match stats.state {
             State::Closed => {
                 assert_eq!((stats.succeeded, stats.late, stats.written_off), (1, 0, 0))
@@ -226,7 +225,7 @@ fn a_slow_call_in_flight_counts_once_however_it_ends() {
         let breaker = Arc::new(builder(&clock, 1).trip_on(slow).build().unwrap());
         let pass = breaker.try_enter().unwrap();
         clock.advance(OPEN_FOR * 2);
-        // Looks at what is in flight, and is quick.
+        // As it enters, it checks the calls in flight; it is quick itself.
         let other = spawn(&breaker, |breaker| breaker.try_enter().unwrap().success());
         pass.success();
         other.join().unwrap();
@@ -254,7 +253,7 @@ fn outcomes_of_two_threads_are_added_up() {
         other.join().unwrap();
         let stats = throttle.stats();
         assert_eq!(stats.failed + stats.refused, 2);
-        // Two requests, none of which was accepted.
+        // There were two requests; none was accepted.
         assert_eq!(stats.probability, 2.0 / 3.0);
     });
 }

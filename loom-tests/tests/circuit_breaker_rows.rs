@@ -25,7 +25,7 @@ impl Seen {
         self.0[usize::from(which)].fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Both outcomes are among all executions; on real threads chance decides.
+    /// Asserts that both outcomes were among the executions; on real threads chance decides.
     fn both(&self) {
         let seen = self.0.each_ref().map(|count| count.load(Ordering::SeqCst));
         assert!(seen.iter().all(|&count| count > 0) || !cfg!(loom), "{seen:?}");

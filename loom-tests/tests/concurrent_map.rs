@@ -37,7 +37,7 @@ fn map(entries: u32) -> Arc<ConcurrentMap<u32, u32, Fixed>> {
     Arc::new(map)
 }
 
-/// An empty registry. What `make` makes is not kept.
+/// An empty registry whose tables are made already: the value that `make` makes is removed again.
 fn keyed<V>(max_keys: usize, make: fn() -> V) -> Arc<Keyed<u32, V, Fixed>> {
     let keyed = Keyed::with_hasher(NonZeroUsize::new(max_keys).unwrap(), Fixed::default());
     keyed.with(&u32::MAX, make, |_| true, |_| ()).unwrap();
@@ -72,7 +72,7 @@ fn of_two_inserts_of_one_key_the_later_replaces_the_earlier() {
 #[test]
 fn a_reader_finds_what_is_there_while_the_shard_grows() {
     model(|| {
-        // The smallest table has room for three.
+        // The smallest table has room for three, so it grows.
         let map = map(3);
         let grower = spawn(&map, |map| map.insert(3, 3));
         assert_eq!(map.get(&1), Some(1));
@@ -146,7 +146,7 @@ fn what_came_before_a_write_is_seen_by_who_finds_it() {
 #[test]
 fn there_are_never_more_keys_than_places() {
     model(|| {
-        // Two shards: no lock stands between the keys 1 and 2, only the count.
+        // Two shards: no lock keeps the keys 1 and 2 from each other, only the count.
         let keyed = keyed(2, || ());
         let insert =
             |keyed: &Keyed<u32, (), Fixed>, key| keyed.with(&key, || (), |()| false, |_| ());
@@ -225,7 +225,7 @@ fn a_state_that_is_held_is_not_evicted() {
             held.store(1, Ordering::Relaxed);
             assert!(Arc::ptr_eq(&held, &keyed.get(&1).expect("it is held")));
             drop(held);
-            // No longer held, but no longer idle: whoever looks for an idle one sees the store.
+            // Not held any more, but not idle either: a search for an idle entry sees the store.
             assert!(keyed.get(&1).is_some());
         }
         other.join().unwrap();

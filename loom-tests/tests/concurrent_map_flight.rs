@@ -1,4 +1,4 @@
-//! Models of single flight: one computation, hand-overs, and others who write the same key.
+//! Models of single flight: one computation, hand-overs, and other writers of the same key.
 //!
 //! The hash is fixed: a random one would make the executions of a model differ.
 
@@ -123,8 +123,8 @@ fn an_error_is_shared_with_who_waited_and_leaves_nobody_asleep() {
     });
 }
 
-/// The leader fails while one waits, and another comes: the one shares the error unless the other's
-/// value is there, the other shares it or computes.
+/// The leader fails while one caller waits and another comes. The waiter shares the error, unless
+/// the newcomer's value is there; the newcomer shares the error or computes.
 #[test]
 fn an_error_against_who_waits_and_who_comes() {
     model(|| {

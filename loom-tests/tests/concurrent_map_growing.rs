@@ -1,5 +1,5 @@
-//! Models of a map of few shards that grows to all of them, beside everything else that is done to
-//! it; and of a registry.
+//! Models of a map that grows from few shards to all of them, beside every other operation; and of
+//! a registry that grows.
 //!
 //! The hash is fixed: a random one would make the executions of a model differ.
 
@@ -41,13 +41,14 @@ fn of_shard(shard: usize) -> impl Iterator<Item = u32> {
     (0..).filter(move |n| shard_of(*n) == shard)
 }
 
-/// As many entries of one shard make a map of so many grow with the next one.
+/// How many entries one of the first shards may have: with the next one, a map that may have
+/// `shards` shards grows.
 fn limit(shards: usize) -> usize {
     2 * shards / FEW
 }
 
-/// A map that grows with the next insertion into its first shard; the keys that are there, and one
-/// to be inserted.
+/// Returns a map that grows with the next insertion into its first shard, the keys that are there,
+/// and one to be inserted.
 fn full() -> (Arc<Map>, Vec<u32>, u32) {
     let map = Map::default();
     let mut keys = of_shard(0);
@@ -191,7 +192,7 @@ fn threads_that_meet_let_their_map_grow() {
 #[test]
 fn growth_against_a_search_for_an_idle_key() {
     model(|| {
-        // With more shards than there are at first, all keys in one of them.
+        // So many keys allow more shards than there are at first.
         let places = if cfg!(loom) { 4 } else { 16 };
         let keyed: Keyed<u32, u32, BuildHasherDefault<Identity>> =
             Keyed::with_hasher(NonZeroUsize::new(places).unwrap(), BuildHasherDefault::default());

@@ -74,7 +74,7 @@ fn the_cancel_passes_through_a_parent_that_is_dropped_meanwhile() {
         let root = CancelToken::new();
         let middle = root.child();
         let leaf = middle.child();
-        // The other leaf takes itself out of the family that the cancel goes through, and nobody else holds its parent.
+        // The other leaf leaves the family during the cancel; only it holds its parent.
         let other_leaf = middle.child();
         let dropper = thread::spawn(move || drop((middle, other_leaf)));
         root.cancel();
@@ -245,7 +245,7 @@ fn two_turners_wake_everybody_who_is_due() {
     });
 }
 
-/// A clock whose one sleeper may be woken before its time.
+/// A clock that may wake its one sleeper before the sleep's time.
 #[derive(Clone)]
 struct Early {
     face: Arc<(AtomicBool, Lock<Option<Waker>>)>,

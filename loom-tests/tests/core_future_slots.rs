@@ -1,4 +1,4 @@
-//! Many futures in one task: what their wakers, on other threads, have to do with its polls.
+//! Many futures in one task: their wakers, on other threads, race its polls.
 
 use std::{future::poll_fn, sync::Arc, task::Poll};
 
@@ -10,11 +10,11 @@ use tidegate_core::{
     primitive::atomic::{AtomicUsize, Ordering},
 };
 
-/// Futures that are over when their number is reached, and say so with nothing but their wakers.
+/// Futures that end when their number is reached; only their wakers tell the task so.
 type Slots = FutureSlots<usize, std::pin::Pin<Box<dyn Future<Output = usize> + Send>>>;
 type Wakers = Arc<Lock<Vec<std::task::Waker>>>;
 
-/// Puts `n` futures into slots, which are over as soon as `reached` is what they ask for, and polls each once.
+/// Puts `n` futures into slots and polls each once. They end when `reached` is at least `asks`.
 fn started(n: usize, asks: usize, reached: &Arc<AtomicUsize>) -> (Slots, Wakers) {
     let wakers = Wakers::default();
     let mut slots = Slots::new(Arc::new(WakerCell::new()));

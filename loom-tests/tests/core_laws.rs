@@ -69,7 +69,8 @@ impl Subject for Jar {
     }
 }
 
-/// Units in a word with a "somebody waits" bit, granted in order by a [`WaitList`]: the shape of every grant.
+/// Units in a word with a "somebody waits" bit, granted in order by a [`WaitList`], as all grants
+/// are.
 struct Pot {
     /// Bit 0: closed. Bit 1: somebody waits. From bit 2 on: units.
     word: AtomicU32,
@@ -167,7 +168,7 @@ impl Subject for Popped {
     }
 
     fn put(&self) {
-        // Refused after a close, which the laws do not ask of a queue.
+        // After a close this is refused; the laws do not need it then.
         let _ = self.0.try_push(());
     }
 

@@ -23,7 +23,7 @@ fn a_push_that_races_the_close_is_popped_or_given_back() {
             assert_eq!(item, 7);
             popped += 1;
         }
-        // After the end was seen nothing may come in any more.
+        // Once the end was seen, nothing may come in any more.
         assert_eq!(popped, usize::from(pusher.join().unwrap()));
         assert_eq!(queue.try_push(8), Err(TryPushError::Closed(8)));
     });
@@ -96,8 +96,9 @@ fn a_withdrawn_push_keeps_its_item_and_its_wake_up_goes_on() {
     });
 }
 
-/// Runs a close after a store in one thread, and looks for both in the other. With an item in the queue, or the end, and the fence
-/// with which it is told, would come with the close.
+/// Stores and then closes in one thread; if `finds` returns true in the other, that thread sees the
+/// store. A queue without `items` ends with its close, and the fence of the end would then come
+/// along.
 fn close_is_found_by(items: u8, finds: fn(&Queue<u8>) -> bool) {
     model(move || {
         let shared = Arc::new((Queue::unbounded(), AtomicU32::new(0)));

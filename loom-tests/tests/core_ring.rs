@@ -118,7 +118,7 @@ fn a_push_that_races_the_close_is_popped_or_given_back() {
     });
 }
 
-/// Runs `act` after a store in one thread; where `is_seen_by` is true in the other, so is what was stored.
+/// Stores, then calls `act` in one thread; the other sees the store if `is_seen_by` is true there.
 fn what_came_before(act: fn(&Ring<u8>), is_seen_by: fn(&Ring<u8>) -> bool, items: u8) {
     model(move || {
         let ring = ring(1);
@@ -168,7 +168,7 @@ fn what_came_before_the_last_pop_is_seen_by_who_finds_all_gone() {
     what_came_before(pop, is_drained, 1);
 }
 
-/// The flag brings the registration behind it: who finds it needs no fence to find who waits.
+/// The flag publishes the registration: who finds the flag needs no fence to find the waiter.
 #[test]
 fn what_came_before_the_wait_for_an_item_is_seen_by_who_pushes() {
     what_came_before(Ring::set_consumer_waiting, |ring| ring.push(1).unwrap().is_awaited, 0);
@@ -200,7 +200,7 @@ fn nobody_gets_past_what_was_diverted() {
         };
         ring.divert();
         is_diverted.store(true, Ordering::Release);
-        // What was diverted goes in first, and only then whoever comes.
+        // The diverted item goes in first, and newcomers' items only after it.
         ring.push_diverted(1).unwrap();
         ring.resume();
         let (is_late, pushed) = pusher.join().unwrap();

@@ -1,7 +1,7 @@
-//! Models of `RwShards`: announced and counted readers, writers beside a bias, readers within
+//! Models of `RwShards`: announced and counted readers, writers to a biased shard, readers within
 //! readers.
 //!
-//! Loom's cell fails a model in which somebody looks at a value while another writes to it.
+//! Loom's cell fails a model in which one thread reads a value while another writes to it.
 
 use std::{num::NonZeroUsize, sync::Arc};
 
@@ -11,14 +11,14 @@ use tidegate_core::{
     primitive::atomic::{AtomicBool, Ordering},
 };
 
-/// So many reads without a write bias a shard.
+/// After so many reads without a write a shard is biased.
 const MANY: u32 = if cfg!(loom) { 2 } else { 10_000 };
 
 fn shards(count: usize) -> Arc<RwShards<u32>> {
     Arc::new(RwShards::new(NonZeroUsize::new(count).unwrap(), |_| (0, ())))
 }
 
-/// One shard that readers announce themselves at.
+/// One shard where readers announce themselves.
 fn biased() -> Arc<RwShards<u32>> {
     let shards = shards(1);
     (0..MANY).for_each(|_| assert_eq!(read(&shards, 0), 0));
@@ -111,7 +111,7 @@ fn a_reader_that_finds_its_slot_taken_is_counted() {
 fn a_reader_that_has_moved_on_to_another_slot_is_seen_there() {
     model(|| {
         let shards = biased();
-        // Inside of a section its own slot is taken, for it and for who shares it.
+        // While this thread reads, its slot is taken, also for a reader that shares it.
         let reader = spawn(&shards, |shards| (read(shards, 0), read(shards, 0)));
         let first = shards.get(0).unwrap().read(|value| {
             thread::yield_now();
@@ -129,7 +129,7 @@ fn a_bias_that_begins_beside_a_writer_hides_nobody_from_it() {
     model(|| {
         let shards = shards(1);
         (1..MANY).for_each(|_| _ = read(&shards, 0));
-        // This one begins the bias, before or after the write.
+        // This reader begins the bias, before or after the write.
         let reader = spawn(&shards, |shards| (read(shards, 0), read(shards, 0)));
         add(&shards, 0);
         let (first, second) = reader.join().unwrap();
@@ -142,7 +142,7 @@ fn a_bias_that_ends_beside_readers_hides_nobody_from_the_writer() {
     model(|| {
         let shards = biased();
         let reader = spawn(&shards, |shards| (read(shards, 0), read(shards, 0)));
-        // In a model the second one ends it.
+        // In a model the second write ends the bias.
         (0..2).for_each(|_| _ = add(&shards, 0));
         let (first, second) = reader.join().unwrap();
         assert!(first <= second && first % 2 == 0 && second % 2 == 0);
@@ -172,8 +172,8 @@ fn what_came_before_a_write_is_seen_by_an_announced_reader() {
 
 #[test]
 fn readers_within_readers_do_not_wait_for_writers_that_wait_for_them() {
-    // Crosswise: each of the two reads in one shard and then in the other, between them come
-    // writers.
+    // Crosswise: each of the two threads reads one shard and, within that, the other; writers come
+    // between.
     model(|| {
         let shards = shards(2);
         let crosswise = |shards: &RwShards<u32>, first: usize| {
@@ -200,7 +200,7 @@ fn a_reader_within_an_announced_reader_goes_before_a_writer_that_waits() {
     });
 }
 
-/// Closes the shard, having added 2 in two steps. Returns whether it was open.
+/// Adds 2 in two steps and closes the shard. Returns whether the shard was open.
 fn close(shards: &RwShards<u32>) -> bool {
     let add = |value: &mut u32| {
         *value += 1;

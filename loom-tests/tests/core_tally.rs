@@ -1,4 +1,4 @@
-//! Models of `core`'s tally: counting while the stripes are made.
+//! Models of `core`'s tally: counting while its shards are made.
 
 use std::sync::Arc;
 

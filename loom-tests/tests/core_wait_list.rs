@@ -9,7 +9,7 @@ use tidegate_core::{
     wait_list::{Line, Supply, Turn},
 };
 
-/// Weighted units, never closed, with the "somebody waits" note in the word.
+/// Weighted units in a word with a "somebody waits" bit, never closed.
 struct Scale {
     /// Bit 0: somebody waits. From bit 1 on: free units.
     word: AtomicU32,
@@ -140,7 +140,7 @@ fn a_heavy_grant_that_is_cancelled_serves_two_light_ones() {
 fn what_was_done_inside_a_turnstile_is_seen_by_the_next() {
     model(|| {
         let shared = Arc::new((Turnstile::new(), AtomicU32::new(0)));
-        // Not atomic as a whole: right only if one is inside at a time.
+        // Not one atomic step: right only if one thread is inside at a time.
         let pass = |shared: &(Turnstile, AtomicU32)| {
             let _inside = shared.0.enter().wait().unwrap();
             let seen = shared.1.load(Ordering::Relaxed);
@@ -156,7 +156,7 @@ fn what_was_done_inside_a_turnstile_is_seen_by_the_next() {
     });
 }
 
-/// Who has given up its place in line may come again as fast as anybody.
+/// A caller that has given up its place in the wait queue may enter at once like any newcomer.
 #[test]
 fn what_was_done_inside_a_turnstile_is_seen_by_who_has_left_the_line() {
     model(|| {

@@ -96,7 +96,7 @@ fn two_futures_woken_by_two_threads_are_both_polled() {
 #[test]
 fn what_was_done_before_a_wake_is_seen_by_the_poll() {
     model(|| {
-        // A future that leaves the synchronization to its waker, as it may.
+        // This future leaves the synchronization to its waker, which the contract of wakers allows.
         let flag = Arc::new(AtomicU8::new(0));
         let kept = Arc::new(Lock::new(None));
         let work = |()| {
@@ -146,7 +146,7 @@ fn the_last_item_is_not_lost_at_the_end_of_input() {
 fn a_cancel_brings_a_parked_item_to_the_end() {
     model(|| {
         let (desk, token) = (Desk::new(), CancelToken::new());
-        // Item 1 is finished and parked behind item 0.
+        // Item 1 is finished, and waits behind item 0.
         desk.end(1, DONE);
         let other = {
             let (desk, token) = (desk.clone(), token.clone());
@@ -162,7 +162,8 @@ fn a_cancel_brings_a_parked_item_to_the_end() {
         let run = flow.run().wait();
         let summary = monitor.stats().summary;
         assert_eq!(summary.succeeded, summary.read);
-        // The end of the input and the cancel race; cancelled early, nothing or not all was read.
+        // The end of the input and the cancel race: an early cancel ends the run before all is
+        // read.
         assert!(run.is_err() || summary.read == 2);
         other.join().unwrap();
     });
@@ -201,7 +202,7 @@ fn an_error_at_the_head_lets_the_parked_item_through() {
             .for_each(|item| out.push(item));
         let stopped = run.wait().unwrap_err();
         assert_eq!(stopped.error().unwrap().index(), 0);
-        // If it fails at once, nothing more is read.
+        // If item 0 fails at once, nothing more is read.
         let summary = stopped.summary();
         assert_eq!((summary.failed, summary.succeeded), (1, summary.read - 1));
         assert_eq!(out, vec![1; usize::from(summary.read == 2)]);
@@ -368,8 +369,8 @@ fn two_threads_drive_a_flow_by_turns() {
     });
 }
 
-/// The first item ends after the last, which is read only when the second has been collected: by
-/// the thread that is free.
+/// The first item ends only after the last. The last is read only when the second has been
+/// collected, which the thread that is free must do.
 #[test]
 fn a_thread_in_a_long_item_keeps_no_other_from_the_flow() {
     model(|| {
@@ -391,7 +392,7 @@ fn a_thread_in_a_long_item_keeps_no_other_from_the_flow() {
     });
 }
 
-/// Has one item when its flag is set, and leaves the synchronization to its waker, as it may.
+/// Has one item when its flag is set, and leaves the synchronization to its waker.
 struct Flagged {
     flag: Arc<AtomicU8>,
     kept: Arc<Lock<Option<Waker>>>,
@@ -433,7 +434,7 @@ fn what_was_done_before_a_wake_is_seen_by_the_thread_that_drives() {
             }
         });
         shared.work(&|| ());
-        // The state that its waker was made of is dropped with the shared run, and not before.
+        // Joined first, so that the shared run is the last owner of the waker's state.
         waking.join().unwrap();
         assert_eq!(shared.into_output().unwrap().succeeded, 1);
     });

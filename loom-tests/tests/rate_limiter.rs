@@ -1,5 +1,5 @@
-//! Models of the rate limiters: the laws of waiting with refunds as releases, and the races with
-//! time.
+//! Models of the rate limiters: the laws of waiting, with refunds as releases, and races with the
+//! clock.
 
 use std::{
     future::{Future, Pending, pending},
@@ -147,7 +147,7 @@ fn a_timeout_that_races_a_grant_keeps_one() {
     laws::a_timeout_that_races_a_grant_keeps_one::<Refunds>();
 }
 
-/// Law 3 as a limiter keeps it: the head is woken, and taking its token makes the next one the
+/// Law 3 as a limiter keeps it: the head is woken; when it takes its token, the next becomes the
 /// head.
 #[test]
 fn two_refunds_let_two_through() {
@@ -171,7 +171,8 @@ fn two_refunds_let_two_through() {
     });
 }
 
-/// Law 11 for what never closes: a waiter behind one whose waker panics gets its token.
+/// Law 11 without a close, as a limiter has none: a waiter behind one whose waker panics gets its
+/// token.
 #[test]
 fn a_panicking_waker_loses_nobody() {
     model(|| {
@@ -185,7 +186,7 @@ fn a_panicking_waker_loses_nobody() {
             thread::spawn(move || limiter.acquire(1).wait().is_ok())
         };
         let _ = catch_unwind(AssertUnwindSafe(|| limiter.refund(1)));
-        // It was woken, and never runs again.
+        // The first was woken, and is never polled again.
         drop(first);
         assert!(next.join().unwrap());
     });

@@ -16,7 +16,7 @@ fn limiter(tokens: u32, burst: u32) -> Arc<RateLimiter<()>> {
     Arc::new(RateLimiter::with_clock(quota(tokens, burst), ()))
 }
 
-/// In different units a number of the one quota is nonsense in the other.
+/// The two quotas count in different units, so a number of the one is nonsense for the other.
 #[test]
 fn no_taker_counts_half_by_the_old_quota_and_half_by_the_new() {
     model(|| {
@@ -28,8 +28,8 @@ fn no_taker_counts_half_by_the_old_quota_and_half_by_the_new() {
         };
         limiter.set_quota_at(quota(3, 4), Inherit::AsIs, now);
         let grant = taker.join().unwrap();
-        // Before the change one token of two is left, after it one of two that were inherited by a
-        // bucket of four.
+        // If the taker came first, one token of two is left; if the change did, a bucket of four
+        // inherited two tokens, and one is left.
         assert!([(2, 1), (4, 1)].contains(&(grant.limit(), grant.remaining())), "{grant:?}");
         let left = limiter.try_acquire_at(0, now).unwrap();
         assert_eq!((left.limit(), left.remaining()), (4, 1));
@@ -69,8 +69,8 @@ fn a_refusal_is_by_one_of_three_quotas() {
     });
 }
 
-/// As before, with all possible answers computed first, and with a thread for each change:
-/// otherwise the fence at the end of the first would do the work of the stores of the second.
+/// Races a refusal against two changes; all possible answers are computed first. Each change has
+/// its thread: on one, the first change's last fence would publish what the second one stores.
 fn a_refusal_mixes_nothing(first: Quota, last: Quota, taken: u32, asked: u32) {
     model(move || {
         let now = Timestamp::ORIGIN + 1000 * SECOND;
@@ -238,7 +238,7 @@ fn racing_keys_of_one_cell_share_its_tokens() {
     });
 }
 
-/// The position of a grant is read beside its step on the word.
+/// A grant reads its position in another step than the one that changes the word.
 #[test]
 fn a_grant_that_races_a_refund_is_not_younger_than_it_is() {
     model(|| {
@@ -251,7 +251,7 @@ fn a_grant_that_races_a_refund_is_not_younger_than_it_is() {
         };
         limiter.adjust_at(first, 0, start);
         let second = taker.join().unwrap();
-        // It is the only one that is kept: a second later it has been refilled, in either order.
+        // Only this grant is kept, so in either order its token has been refilled a second later.
         let later = start + SECOND;
         limiter.try_acquire_at(3, later).unwrap();
         limiter.adjust_at(second, 0, later);
@@ -276,8 +276,8 @@ fn two_refunds_at_once_restore_what_both_callers_took() {
     });
 }
 
-/// The clock is read when the word is known: tokens taken later would look as if they were above
-/// the grant.
+/// A refund reads the clock once it knows the word. If it read the clock first, tokens taken in
+/// between would seem to lie above the grant.
 #[test]
 fn a_refund_that_races_the_clock_and_a_taker_mints_nothing() {
     model(|| {
@@ -422,7 +422,7 @@ fn two_changes_of_all_keys_come_one_after_the_other() {
         other.join().unwrap();
         let (left, quota) = (keys.balance(&7), keys.quota());
         assert_eq!(left.limit(), quota.max_burst());
-        // Three were left after 4, of which as many stay by 3.
+        // Burst 4 first leaves three tokens, and all three stay under burst 3.
         let is_either = [(4, 3), (3, 3)].contains(&(left.limit(), left.remaining()));
         assert!(is_either, "{left:?}");
     });

@@ -1,4 +1,4 @@
-//! The laws of waiting for semaphores, and what is particular to them.
+//! The laws of waiting for semaphores, and models of what only semaphores do.
 
 use std::{
     future::{Future, poll_fn},
@@ -25,7 +25,7 @@ laws_of_waiting!(owned: crate::Owned);
 /// More permits than any law uses.
 const PERMITS: usize = 4;
 
-/// Units are free permits; those that are not put in yet, and those used up, are held.
+/// Units are free permits; permits that are not put in yet, or are used up, are held.
 struct Borrowed {
     semaphore: Arc<Semaphore>,
     // Outside of the model: neither lock is held over a step of it.
@@ -64,7 +64,7 @@ impl Subject for Borrowed {
 /// The same through futures and permits that own their semaphore.
 struct Owned {
     inner: Borrowed,
-    // Forgotten, a permit of its own would be a leak.
+    // Kept, because a forgotten owned permit would leak its semaphore.
     used: Mutex<Vec<OwnedPermit>>,
 }
 
@@ -115,7 +115,7 @@ fn all_taken(permits: usize) -> (Arc<Semaphore>, OwnedPermit) {
     (semaphore, held)
 }
 
-/// Puts a request in line; also returns how often it was woken.
+/// Puts a request into the wait queue; also returns how often it was woken.
 fn in_line(semaphore: &Semaphore, n: usize) -> (Acquire<'_>, Arc<CountingWaker>) {
     let (woken, waker) = CountingWaker::new();
     let mut acquire = semaphore.acquire(n);
@@ -173,7 +173,8 @@ fn a_free_permit_brings_what_was_done_with_it() {
     });
 }
 
-/// Closes a semaphore after a store, and looks for both in another thread.
+/// Stores and then closes in one thread; if `finds` returns true in the other, that thread sees the
+/// store.
 fn a_close_is_found_by(finds: fn(&Semaphore) -> bool) {
     model(move || {
         let semaphore = Arc::new(Semaphore::new(1));
@@ -201,7 +202,7 @@ fn a_close_that_is_asked_for_brings_what_was_done_before_it() {
     a_close_is_found_by(Semaphore::is_closed);
 }
 
-/// Of two permits one goes to the head, past the word, and one to whoever comes.
+/// Of two permits one goes to the head, past the word, and one to a newcomer.
 #[test]
 fn what_the_head_leaves_brings_what_was_done_with_it() {
     model(|| {
@@ -237,7 +238,7 @@ fn a_large_head_sees_what_was_done_with_each_of_its_permits() {
                 drop(permit);
             }
         });
-        // Before the head joins: its permit may be in the word before it knows that somebody waits.
+        // Started before the head joins: its permit may reach the word before it can see a waiter.
         let other = thread::spawn(givers.next().unwrap());
         let (mut head, _) = in_line(&semaphore, 2);
         givers.next().unwrap()();
@@ -285,7 +286,7 @@ fn a_cancelled_large_head_lets_a_small_one_through() {
         let mut large = semaphore.clone().acquire_owned(2);
         assert!(poll_quietly(&mut large).is_pending());
         let canceller = thread::spawn(move || drop(large));
-        // Behind it, or after it: one permit is free all the time.
+        // Behind the large one, or after it is gone: one permit is free all the time.
         assert_eq!(semaphore.acquire(1).wait().unwrap().count(), 1);
         canceller.join().unwrap();
         drop(held);
@@ -320,7 +321,7 @@ fn a_task_and_a_thread_wait_in_one_queue() {
         let waits = spawn(&semaphore, |semaphore| semaphore.acquire(1).wait().unwrap().count());
         drop(held);
         assert_eq!(woken.count(), 1);
-        // The thread is behind the task, so this lets it go on.
+        // The thread is behind the task, so only the task's end lets it go on.
         drop(poll_quietly(&mut task));
         assert_eq!(waits.join().unwrap(), 1);
         assert_eq!(semaphore.available_permits(), 1);
@@ -391,8 +392,8 @@ fn released_permits_go_to_the_queue_before_they_can_be_forgotten() {
                 assert_eq!(head.wait().map(drop), Ok(()));
             }
         });
-        // The giver is this thread: it may have looked at the word before the head joined, and that
-        // is one preemption less.
+        // This thread gives back: it may have read the word before the head joined, and that takes
+        // one preemption less this way.
         drop(held);
         forgetter.join().unwrap();
         assert_eq!((semaphore.available_permits(), semaphore.capacity()), (1, 1));
@@ -420,8 +421,8 @@ fn stats_are_of_one_instant() {
             semaphore.add_permits(1);
             assert_eq!(semaphore.forget_permits(1), 1);
         });
-        // The capacity and the free permits are read one after the other; what is held is between
-        // them all the time.
+        // The capacity and the free permits are read in two steps; the number held is the same at
+        // both.
         let stats = semaphore.stats();
         assert_eq!(stats.in_use, held.count());
         changer.join().unwrap();
@@ -493,9 +494,9 @@ fn a_shrink_leaves_permits_released_before_it_to_waiters() {
         let shrinks = thread::spawn(move || {
             let mut acquire = shared.acquire(1);
             let is_in_line = poll_quietly(&mut acquire).is_pending();
-            // Lets the releaser go on, which has perhaps looked before somebody waited.
+            // Lets the releaser go on, which may have checked for waiters before there was one.
             thread::yield_now();
-            // Given back, and not yet handed to the waiter.
+            // The permit is given back, and not yet handed to the waiter.
             let is_back = shared.available_permits() == 1;
             shared.set_capacity(1);
             if is_in_line && is_back {

@@ -1,4 +1,4 @@
-//! Limits that several change at once, beside those who take permits.
+//! Adaptive limits that several threads change at once, while others take permits.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn settle(permit: Permit<'_, Aimd, Frozen>, is_dropped: bool) {
     if is_dropped { permit.dropped() } else { permit.success() }
 }
 
-/// Once all is quiet, as many can be taken as the limit says: permits and capacity follow it.
+/// Asserts that, with no call in flight, as many permits can be taken as the limit says.
 fn assert_conserved(limit: &Limit, expected: &[usize]) {
     assert_eq!(limit.stats().in_flight, 0);
     assert!(expected.contains(&limit.limit()), "the limit is {}", limit.limit());
@@ -38,7 +38,7 @@ fn assert_conserved(limit: &Limit, expected: &[usize]) {
     assert_eq!(all.len(), limit.limit());
 }
 
-/// A permit is taken and settled by each of two threads at once.
+/// Each of two threads takes a permit and settles it, both at once.
 fn race(initial: usize, dropped: [bool; 2], expected: &'static [usize]) {
     model(move || {
         let limit = limit(initial, 4);
@@ -54,7 +54,7 @@ fn race(initial: usize, dropped: [bool; 2], expected: &'static [usize]) {
 
 #[test]
 fn the_capacity_follows_the_last_of_two_drops() {
-    // Two cuts, or one if both were let in before the first.
+    // There are two cuts, or one if both requests were let in before the first cut.
     race(3, [true, true], &[1, 2]);
 }
 

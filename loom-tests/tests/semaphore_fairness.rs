@@ -56,7 +56,8 @@ impl Taken {
     }
 }
 
-/// The head may be overtaken so many times before it is handed what comes next; 0 stands for ever.
+/// The head may be overtaken so many times; then it is granted the next permit. 0 means without
+/// end.
 struct Overtaken<const TIMES: u32>(Taken);
 
 impl<const TIMES: u32> Subject for Overtaken<TIMES> {
@@ -118,7 +119,7 @@ fn a_head_that_was_overtaken_is_handed_the_next_permit() {
         let mut head = semaphore.acquire(1);
         assert!(poll(&mut head, &waker).is_pending());
         drop(held);
-        // Nudged, and overtaken before it runs.
+        // The head is nudged, and overtaken before it is polled.
         let thief = semaphore.clone().try_acquire_owned(1).unwrap();
         assert!(poll(&mut head, &waker).is_pending());
         let newcomer = {
@@ -156,7 +157,7 @@ fn an_overtaken_head_that_is_served_as_it_goes_to_sleep_sees_what_was_done() {
                 drop(thief);
             })
         };
-        // Comes too late, and bars newcomers; or the permit comes in that very moment.
+        // The head finds nothing and bars newcomers, unless the permit comes in that very moment.
         if poll_quietly(&mut head).is_ready() || poll_quietly(&mut head).is_ready() {
             assert_eq!(written.load(Ordering::Relaxed), 1);
         }
@@ -176,7 +177,8 @@ fn one_behind_a_head_that_is_not_polled_does_not_sleep_for_ever() {
             assert!(poll_quietly(&mut behind).is_pending());
             drop(held);
             let behind = thread::spawn(move || behind.wait().map(drop));
-            // As often as it takes; in models that is less than on real machines.
+            // More often than a nudged waiter may stay unpolled, which in models is less than
+            // elsewhere.
             for _ in 0..if cfg!(loom) { 3 } else { 300 } {
                 drop(semaphore.try_acquire(1));
             }
@@ -195,7 +197,8 @@ fn what_one_does_not_find_enough_of_is_for_the_one_behind_an_unpolled_head() {
         let (woken, waker) = CountingWaker::new();
         assert!(poll(&mut behind, &waker).is_pending());
         drop(held);
-        // Takes the place of the first, which gives up: what was promised to it is free.
+        // Takes a permit that the first was nudged for; the first then gives up, and the rest is
+        // free.
         let thief = semaphore.clone().try_acquire_owned(1).unwrap();
         let giver = thread::spawn(move || drop(thief));
         drop(first);
@@ -237,7 +240,7 @@ fn an_overtaken_head_and_a_newcomer_do_not_get_the_same_permit() {
         drop(held);
         let thief = semaphore.try_acquire(1).unwrap();
         assert!(poll_quietly(&mut head).is_pending());
-        // Overtaken once more, which nobody has noticed yet.
+        // The head is overtaken once more, which no thread has noticed yet.
         drop(semaphore.try_acquire(0).unwrap());
         let newcomer = {
             let semaphore = semaphore.clone();
@@ -263,7 +266,7 @@ fn a_permit_released_beside_a_queue_brings_what_was_done_with_it() {
         let newcomer = {
             let (semaphore, written) = (semaphore.clone(), written.clone());
             thread::spawn(move || {
-                // Takes it past the head, without the lock under which it was given back.
+                // Takes the permit past the head, without the lock under which it was given back.
                 if semaphore.try_acquire(1).is_ok() {
                     assert_eq!(written.load(Ordering::Relaxed), 1);
                 }
@@ -285,8 +288,8 @@ fn a_release_meets_a_head_that_comes_too_late() {
         assert!(poll(&mut head, &waker).is_pending());
         drop(held);
         let thief = semaphore.clone().try_acquire_owned(1).unwrap();
-        // Everybody in line is on its way, so the thief need not look after the line, unless the
-        // head was faster.
+        // Every waiter is nudged, so the thief need not serve the queue, unless the head polled
+        // first.
         let giver = thread::spawn(move || drop(thief));
         let ready = poll(&mut head, &waker).is_ready();
         giver.join().unwrap();
@@ -365,7 +368,7 @@ fn owed_permits_go_to_no_request_and_no_head() {
             assert!(semaphore.try_acquire(1).is_err());
             let mut head = semaphore.acquire(1);
             assert!(poll_quietly(&mut head).is_pending());
-            // Given up, it has the line served.
+            // Given up, it serves the wait queue.
             let mut second = semaphore.acquire(1);
             assert!(poll_quietly(&mut second).is_pending());
             drop(second);

@@ -1,5 +1,6 @@
-//! All seven patterns in one program, on an executor that behaves badly: `TIDEGATE_SEED=7 cargo test -p loom-tests --test simulation`
-//! replays one run, and `TIDEGATE_ROUNDS=100000` makes as many, from that seed on.
+//! All seven patterns in one program, on an executor that behaves badly. `TIDEGATE_SEED=7 cargo
+//! test -p loom-tests --test simulation` replays one run; with `TIDEGATE_ROUNDS=100000` it makes so
+//! many runs, from that seed on.
 //!
 //! ```text
 //! request ─▶ semaphore ─▶ limiter ─▶ map, absent? ─▶ breaker ─▶ worker pool ─▶ batch processor ─▶ done
@@ -8,9 +9,10 @@
 //! workers and driver: as tasks · reaper: shuts down when all are gone
 //! ```
 //!
-//! Requests, flows and the meddler are dropped at any await, or panic; so do jobs, batches, stages and wakers; wake-ups come late,
-//! or from another thread, polls without cause; the clock jumps. Whatever happens, in the end nothing is lost, nothing was done
-//! twice, and nobody sleeps.
+//! Requests, flows and the meddler are dropped at any await, or panic; jobs, batches, stages and
+//! wakers panic, too. Wake-ups come late or from another thread, polls come without cause, the
+//! clock jumps. Whatever happens, in the end nothing is lost, nothing was done twice, and nobody
+//! sleeps.
 #![cfg(not(loom))]
 
 use std::{
@@ -63,13 +65,13 @@ struct World {
     map: ConcurrentMap<u32, u64>,
     pool: WorkerPool,
     keyed: KeyedPool<u32>,
-    /// Of keys and items, with a batch for each key or one for all.
+    /// For pairs of key and item, with a batch for each key or one for all.
     batcher: Batcher<(u32, u32), u64, &'static str, ManualClock>,
     /// Items that the batch handler was given.
     handled: Arc<Mutex<Vec<u32>>>,
     /// Keys whose value is being computed.
     computing: RefCell<HashSet<u32>>,
-    /// Items whose submitter got a result, or can not have been in a batch.
+    /// Items whose submitter got a result.
     answered: RefCell<Vec<u32>>,
     /// Mortal tasks that are alive.
     alive: Cell<usize>,
@@ -93,7 +95,7 @@ impl Drop for Life {
     }
 }
 
-/// A key whose value is being computed: by nobody else.
+/// A key whose value one caller, and no other, computes.
 struct Computing<'a>(&'a World, u32);
 
 impl<'a> Computing<'a> {
@@ -122,7 +124,7 @@ impl World {
         self.random.borrow_mut().below(bound)
     }
 
-    /// Panics at times: whoever gets here may.
+    /// Panics at times. Called only where a task may panic.
     fn stumble(&self) {
         if self.chance(2) {
             whim()
@@ -134,7 +136,7 @@ impl World {
         self.clock.sleep(pause).await;
     }
 
-    /// What is expensive: behind a breaker, on the pool.
+    /// The expensive computation: behind a breaker, on the pool.
     async fn compute(&self, key: u32) -> Result<u64, &'static str> {
         let _alone = Computing::of(self, key);
         let (panics, fails) = (self.chance(10), self.chance(20));
@@ -173,21 +175,21 @@ impl World {
         }
         let value = self.map.get_or_try_insert_async(key, self.compute(key)).await;
         assert!(value.is_err() || value == Ok(value_of(key)));
-        // By the time this ends it is answered; dropped before, it may be done all the same.
+        // Once this returns, the item has a result; dropped before, it may be handled all the same.
         if let Ok(result) = self.batcher.submit((key, item)).await {
             assert_eq!(result, u64::from(item) * 2);
             self.answered.borrow_mut().push(item);
         }
     }
 
-    /// Wakes the next in line from another thread.
+    /// Wakes the next waiter from another thread.
     fn give_back_elsewhere(&self, permit: Permit<'_>) {
-        // A waker may panic there; that is the task's that gives back.
+        // A waker may panic there; its panic belongs to the task that gives the permit back.
         let given = thread::scope(|s| s.spawn(|| drop(permit)).join());
         given.unwrap_or_else(|panic| resume_unwind(panic));
     }
 
-    /// Waits for what others bring about, as long as there are any.
+    /// Waits for idleness and for a closed breaker, as long as there are other tasks.
     async fn watch(&self) {
         while self.alive.get() > 0 {
             self.semaphore.idle().await;
@@ -217,7 +219,7 @@ impl World {
         }
     }
 
-    /// A pipeline over the same parts; `Some` if it came to its end.
+    /// Runs a pipeline over the same semaphore and clock.
     async fn flow(self: &Rc<Self>) {
         let stage = |item: u32| async move {
             let _permit = self.semaphore.acquire(1).await.map_err(|_| "closed")?;
@@ -243,12 +245,12 @@ impl World {
             summary.read,
             summary.succeeded + summary.failed + summary.skipped + summary.leftover()
         );
-        // The first one stops it; those that were under way end as they do.
+        // The first error stops the flow; items that were under way still end.
         assert!(summary.failed > 0 && summary.leftover() == 0, "{summary:?}");
     }
 }
 
-/// Begins a future anew when a waker that it has called panics.
+/// Makes a new future and polls that, whenever a waker that the old one has called panics.
 async fn whatever_wakers_do<F: Future>(make: impl Fn() -> F) -> F::Output {
     loop {
         let mut future = pin!(make());
@@ -267,7 +269,7 @@ fn quota(per_second: u32) -> Quota {
     Quota::per_second(per_second).burst(2)
 }
 
-/// Doubles, and counts what it is given; fails and panics at times.
+/// The batch handler: doubles the items, and notes them; fails and panics at times.
 fn doubling(
     handled: Arc<Mutex<Vec<u32>>>,
     mut random: Random,
@@ -283,7 +285,7 @@ fn doubling(
     }
 }
 
-/// The seed also chooses the kinds of batcher and semaphore.
+/// Builds the world; the seed also chooses the kinds of batcher and semaphore.
 fn build(
     simulation: &mut Simulation,
     seed: u64,
@@ -370,7 +372,7 @@ fn run(seed: u64) -> Result<Report, Vec<String>> {
     Ok(report)
 }
 
-/// What must hold when all is over.
+/// Checks what must hold when all is over.
 fn check(world: &World) {
     let permits = world.semaphore.stats();
     assert_eq!((permits.available, permits.in_use, permits.waiting), (PERMITS, 0, 0));
@@ -399,7 +401,7 @@ fn nothing_is_lost_nothing_twice_and_nobody_sleeps_whatever_the_executor_does() 
     let seeds = first.unwrap_or(0)..first.unwrap_or(0) + rounds;
     let (mut ended, mut dropped, mut hit) = (0, 0, 0);
     for seed in seeds {
-        // Printed if the test fails.
+        // The harness shows this if the test fails.
         println!("TIDEGATE_SEED={seed}");
         let report = run(seed).unwrap_or_else(|asleep| panic!("asleep for ever: {asleep:?}"));
         ended += report.ended;

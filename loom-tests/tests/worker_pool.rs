@@ -15,7 +15,7 @@ use tidegate_core::{
 };
 use tidegate_worker_pool::{Worker, WorkerPool};
 
-/// Submitters of a rendezvous: a unit of room is a worker that waits, and a submission takes it.
+/// Submitters of a rendezvous: a unit is a worker that waits for a job, and a submission takes it.
 struct Rooms {
     pool: WorkerPool,
     workers: Lock<Vec<Worker>>,
@@ -35,7 +35,7 @@ impl Subject for Rooms {
     }
 
     fn take(&self) -> impl Future<Output = Result<(), Closed>> + Send + Unpin {
-        // The only error of a pool that lets submitters wait.
+        // The only error of a pool whose submitters wait for room.
         Box::pin(async { self.pool.execute(|| ()).await.map_err(|_| Closed) })
     }
 
@@ -154,10 +154,10 @@ fn a_spinning_worker_against_two_submits() {
             let worker = pool.worker();
             thread::spawn(move || worker.run())
         };
-        // Kept until all is over: loom does not see what a reference count orders.
+        // Kept until the threads are joined: loom does not see what a reference count orders.
         let done = Arc::new((AtomicBool::new(false), Event::new()));
         let (is_done, makes_done) = (done.clone(), done.clone());
-        // Keeps its worker until the other job has run: the worker that takes it cannot run that.
+        // Keeps its worker until the other job has run, so another worker must run that.
         pool.execute(move || {
             let (flag, changed) = &*is_done;
             changed.wait_until(|| flag.load(Ordering::Acquire).then_some(())).wait();
@@ -168,7 +168,7 @@ fn a_spinning_worker_against_two_submits() {
             makes_done.0.store(true, Ordering::Release);
             makes_done.1.notify_all();
         });
-        // Before the close, which would wake everybody.
+        // Awaited before the close, which would wake all workers.
         second.wait().wait().unwrap();
         pool.close();
         looker.join().unwrap();
@@ -183,7 +183,7 @@ fn worker_going_to_sleep_against_a_rendezvous() {
     model(|| {
         let pool = WorkerPool::detached(0);
         let worker = spawn_worker(&pool);
-        // Waits for the worker to come, and the worker for the job.
+        // The submitter waits for the worker, or the worker for the job.
         pool.execute(|| ()).wait().unwrap();
         pool.close();
         worker.join().unwrap();
@@ -255,7 +255,7 @@ fn what_jobs_did_is_seen_by_the_caller_that_finds_the_pool_terminated() {
     });
 }
 
-/// Notes when it is dropped what its handle has written before.
+/// When it is dropped, notes the number that the thread with the handle has written before.
 struct Looks(Arc<[AtomicU32; 2]>);
 
 impl Drop for Looks {
@@ -292,8 +292,8 @@ fn refused_submit_against_shutdown() {
             let shutdown = pool.shutdown();
             thread::spawn(|| shutdown.wait())
         };
-        // Refused on its way in, a job is counted for a moment, and no other thread says that it is
-        // gone. LOOM: it takes three preemptions to see that.
+        // A job that is refused on its way in is counted for a moment, and only its submitter can
+        // say that it is gone. LOOM: this takes three preemptions.
         match pool.try_submit(|| ()) {
             Ok(handle) => {
                 pool.worker().wait();
@@ -327,7 +327,7 @@ fn last_worker_against_the_end_of_the_pool() {
     model(|| {
         let pool = WorkerPool::detached(1);
         let handle = pool.try_submit(|| ()).unwrap();
-        // Keeps the queue, and so the job, in memory: it must be taken out.
+        // Keeps the queue in memory, and the job with it: the job must be taken out.
         let _shutdown = pool.shutdown();
         let worker = pool.worker();
         let leaver = thread::spawn(|| drop(worker));
@@ -423,7 +423,8 @@ fn panic_against_join() {
 fn a_future_that_is_cancelled_while_its_worker_waits_for_it() {
     model(|| {
         let pool = WorkerPool::detached(1);
-        // Alive until the join: loom does not see what the count of its cell orders.
+        // The handle lives until the join: loom does not see what its cell's reference count
+        // orders.
         let handle = pool.submit_future(pending::<()>()).wait();
         pool.close();
         let worker = spawn_worker(&pool);
@@ -455,7 +456,7 @@ fn a_future_that_is_cancelled_while_it_ends() {
     });
 }
 
-/// A pool of one or two threads of its own, that wait for ever.
+/// A pool of one or two threads of its own, whose idle threads never end.
 fn growing() -> WorkerPool {
     WorkerPool::builder().threads(1..=2).queue(2).keep_alive(Duration::MAX).build().unwrap()
 }
@@ -466,8 +467,7 @@ fn a_job_that_waits_for_the_next_one_is_not_alone() {
         let pool = growing();
         let came = Arc::new((AtomicBool::new(false), Event::new()));
         let (waits, tells) = (came.clone(), came.clone());
-        // A deadlock, unless the thread that begins this one has found another thread for what
-        // follows.
+        // A deadlock, unless the thread that begins this job first starts another for the next job.
         let waiting = move || {
             waits.1.wait_until(|| waits.0.load(Ordering::Acquire).then_some(())).wait();
         };
@@ -489,13 +489,13 @@ fn a_thread_too_many_against_a_submit() {
         let pool = WorkerPool::builder().threads(2).queue(2).build().unwrap();
         pool.execute(|| ()).wait().unwrap();
         pool.resize(1).unwrap();
-        // Whichever of the two has gone: the job is not its loss.
+        // Whichever of the two threads ends, the job runs.
         pool.shutdown().wait();
         assert_eq!(pool.stats().succeeded, 1);
     });
 }
 
-/// Two jobs that end only together, on two threads that spin for jobs, or sleep.
+/// Two jobs that can only end together, on two threads that spin for jobs, or sleep.
 #[test]
 fn as_many_jobs_run_as_there_are_idle_threads() {
     model(|| {
@@ -515,7 +515,7 @@ fn as_many_jobs_run_as_there_are_idle_threads() {
             };
             assert!(pool.try_submit(job).is_ok());
         }
-        // The close would wake everybody.
+        // Awaited before the close, which would wake all workers.
         let (come, changed) = &*meeting;
         changed.wait_until(|| (come.load(Ordering::Acquire) == 2).then_some(())).wait();
         pool.close();

@@ -16,7 +16,7 @@ fn spawn_worker(pool: &WorkerPool) -> thread::JoinHandle<()> {
     thread::spawn(|| worker.wait())
 }
 
-/// A job of a key that checks that it is alone, and in order.
+/// A job that checks that it is the only one of its key that runs, and that its turn has come.
 fn alone(
     place: &Arc<Lock<u32>>,
     inside: &Arc<AtomicBool>,
@@ -57,7 +57,7 @@ fn a_key_queue_that_ends_against_a_submit_to_it() {
         let (place, inside) = (Arc::new(Lock::new(0)), Arc::new(AtomicBool::new(false)));
         let first = keyed.try_submit('a', alone(&place, &inside, 0)).unwrap();
         let worker = spawn_worker(&pool);
-        // Waits for room of the key, if the first job has not begun.
+        // Waits for room in the key's queue, if the first job has not begun.
         let second = keyed.submit('a', alone(&place, &inside, 1)).wait();
         pool.close();
         worker.join().unwrap();

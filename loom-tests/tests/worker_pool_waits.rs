@@ -41,7 +41,7 @@ fn idle_against_a_job_that_submits_another() {
         let (pool, ended) = (WorkerPool::detached(2), Arc::default());
         let (inside, last) = (pool.clone(), count(&ended));
         drop(pool.try_submit(move || drop(inside.try_submit(last).unwrap())).unwrap());
-        // One is polled by this thread, so that the two jobs may have different workers.
+        // This thread polls one worker, so that the two jobs may have different workers.
         let (worker, mut here) = (spawn_worker(&pool), pool.worker());
         let _ = poll_quietly(&mut here);
         let mut idle = pool.idle();
