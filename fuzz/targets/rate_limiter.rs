@@ -1,4 +1,4 @@
-//! A token bucket against one that is counted in whole numbers, with a line of those who wait for it.
+//! A token bucket against a reference that counts in whole numbers and has a queue of waiters.
 #![no_main]
 
 use std::{task::Poll, time::Duration};
@@ -20,12 +20,12 @@ enum Step {
     Advance(u16),
     /// Makes a request and polls it once.
     Ask(u8),
-    /// Polls one that waits, woken or not.
+    /// Polls a waiter, woken or not.
     Poll(u8),
     GiveUp(u8),
 }
 
-/// Tokens that are there, in parts of which a token has as many as it takes nanoseconds.
+/// The tokens that are there, in parts: a token has as many parts as its refill takes nanoseconds.
 struct Bucket {
     parts: u64,
     full: u64,
@@ -39,7 +39,7 @@ struct Asked<'a> {
     seen: usize,
 }
 
-/// A token in a microsecond: exact in nanoseconds.
+/// One token a microsecond, which is a whole number of nanoseconds.
 const PER_SECOND: u32 = 1_000_000;
 const TOKEN: u64 = 1_000;
 

@@ -34,7 +34,7 @@ fn place(choice: u8) -> usize {
 }
 
 impl Move {
-    /// A close is rare: little happens after it.
+    /// Makes a close rare, because little happens after it.
     fn step(self) -> Option<Step> {
         Some(match self {
             Move::Try(n) => Step::Try(amount(n)),

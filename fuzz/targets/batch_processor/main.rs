@@ -1,4 +1,4 @@
-//! A batcher, with a line for all or one for each key, against batches on paper: what starts, when, and who hears of it.
+//! A batcher, with one lane or one per key, against a reference: what starts, when, who is told.
 #![no_main]
 
 mod paper;
@@ -45,11 +45,11 @@ enum Step {
         key: u8,
         weight: u8,
     },
-    /// Polls one that waits for room or for a result, woken or not.
+    /// Polls a caller that waits for room or for a result, woken or not.
     Poll(u8),
     GiveUp(u8),
     Drive,
-    /// The handler is done with a batch.
+    /// Lets the handler finish a batch.
     Return {
         which: u8,
         fails: bool,
@@ -65,7 +65,7 @@ enum End {
     DropDriver,
 }
 
-/// What the handler has, and what it will say.
+/// A batch that the handler has, and what it will return.
 struct Call {
     items: Vec<Item>,
     returns: Option<Result<(), &'static str>>,
@@ -74,7 +74,7 @@ struct Call {
 
 type Calls = Arc<Mutex<Vec<Call>>>;
 
-/// What the paper says of a caller.
+/// What the reference expects of a caller.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Said {
     WaitsForRoom,
@@ -139,15 +139,15 @@ fn pick(of: u8, len: usize) -> Option<usize> {
     usize::from(of).checked_rem(len)
 }
 
-/// One batcher beside its paper.
+/// A batcher and its reference.
 struct Bench<'a, H: Handler<Item, Output = usize, Error = &'static str>> {
     batcher: &'a Batcher<Item, usize, &'static str, ManualClock>,
     driver: Task<Driver<Item, H, ManualClock>>,
-    /// Wake-ups of the driver that it has followed, `None` before its first poll.
+    /// How many wake-ups the driver had at its last poll; `None` before its first poll.
     followed: Option<usize>,
     ended: bool,
     calls: Calls,
-    /// Which calls run, in the order of the paper's.
+    /// Which calls run, in the order of the reference's `running`.
     running: Vec<usize>,
     paper: Paper,
     settings: Settings,
@@ -236,7 +236,7 @@ where
         }
     }
 
-    /// What the driver will find when it looks.
+    /// Returns whether the driver would find a finished call.
     fn has_returned(&self) -> bool {
         let calls = self.calls.lock().unwrap();
         self.running.iter().any(|call| calls[*call].returns.is_some())
@@ -275,7 +275,7 @@ where
         self.ended
     }
 
-    /// Nobody sleeps beside what it waits for.
+    /// Checks that nobody sleeps beside what it waits for.
     fn look(&mut self) {
         if self.followed == Some(self.driver.woken()) {
             assert!(!self.paper.can_start() && !self.has_returned(), "the driver sleeps");

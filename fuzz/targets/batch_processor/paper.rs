@@ -1,10 +1,10 @@
-//! What a batcher should do, written for reading: a line of batches for each key.
+//! The reference of a batcher, written for reading: a lane of batches for each key.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use tidegate::batch_processor::{OnFull, Policy};
 
-/// A key, and what is in a batch of it.
+/// A key, and an item of that key.
 pub type Item = (u8, Load);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,15 +29,15 @@ pub const DELAY: u64 = 10;
 
 #[derive(Debug, Clone, Default)]
 struct Batch {
-    /// Each with its place in the order of all that were admitted.
+    /// Each item with its place in the order of all admitted items.
     items: Vec<(usize, Load)>,
-    /// How many were admitted before its first item, dropped since or not.
+    /// How many items were admitted before its first item, even if that was dropped since.
     first: usize,
     since: u64,
     due: bool,
 }
 
-/// The last batch is open, unless it is sealed.
+/// The batches of a key. The last one is open, unless it is sealed.
 #[derive(Debug, Default)]
 struct Lane {
     batches: VecDeque<Batch>,
@@ -158,7 +158,7 @@ impl Paper {
         waiting.min_by_key(|lane| lane.batches[0].first)
     }
 
-    /// Where there is no room and nothing is due, the oldest batch is.
+    /// To be called without room: if nothing is due, makes the oldest batch due.
     fn unblock(&mut self) {
         let (now, policy) = (self.now, self.settings.policy);
         if !self.lanes.values().any(|lane| lane.is_due(now, policy))
@@ -194,7 +194,7 @@ impl Paper {
         self.lanes.values().any(|lane| self.may_start(lane))
     }
 
-    /// The handler has got a batch of this key.
+    /// Notes that the handler got a batch of this key.
     pub fn start(&mut self, key: u8, items: &[Load]) {
         assert!(self.may_start(&self.lanes[&key]), "a batch that is not due, or is one too many");
         let lane = self.lanes.get_mut(&key).expect("just asked");
@@ -205,7 +205,7 @@ impl Paper {
         self.running.push(Run { key, batch });
     }
 
-    /// The driver has heard that the handler is done with one.
+    /// Notes that the driver was told that the handler has finished the batch at `place`.
     pub fn finish(&mut self, place: usize) {
         let run = self.running.remove(place);
         let lane = self.lanes.get_mut(&run.key).expect("it ran");
@@ -218,7 +218,8 @@ impl Paper {
         }
     }
 
-    /// Whether nothing waits or runs that was admitted before; and whether no batch does that began before.
+    /// Returns whether no item admitted before `mark` waits or runs, and whether no batch begun
+    /// before it does.
     pub fn is_over(&self, mark: usize) -> (bool, bool) {
         let mut there = self.batches().chain(self.running.iter().map(|run| &run.batch));
         let no_batch = there.clone().all(|batch| batch.first >= mark);
