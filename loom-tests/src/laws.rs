@@ -1,7 +1,7 @@
 //! The twelve laws of waiting, for everything that waits.
 //!
-//! Each law is a function over a [`Subject`], and [`laws_of_waiting!`](crate::laws_of_waiting)
-//! makes a test of it.
+//! Each law is a function over a [`Subject`]; [`laws_of_waiting!`](crate::laws_of_waiting) tests
+//! it.
 
 use std::{
     future::{Future, poll_fn},
@@ -195,8 +195,7 @@ pub fn close_wakes_all_once_for_ever<S: Subject>() {
     });
 }
 
-/// Law 8: order is as promised: always the longest waiting taker is woken; and if promised, nobody
-/// overtakes it.
+/// Law 8: order is as promised: the longest waiting is woken; if promised, nobody overtakes it.
 pub fn order_is_as_promised<S: Subject>() {
     model(|| {
         let subject = Arc::new(S::new());

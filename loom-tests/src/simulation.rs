@@ -1,4 +1,4 @@
-//! A deterministic executor that behaves badly: one thread, a manual clock, a seeded choice.
+//! A deterministic executor that behaves badly: one thread, a manual clock, seeded choices.
 //!
 //! At random it polls any future that is woken, or one that is not; drops one at an await; hands
 //! each poll a new waker and ignores the old ones; lets a wake-up come late, or lets its waker

@@ -70,8 +70,7 @@ fn the_last_item_and_a_timer_against_a_pause() {
     });
 }
 
-/// A flush during the calls for a batch's parts ends with the last; each caller has its result
-/// then.
+/// A flush during a bisection ends with its last part; then each caller has its own result.
 #[test]
 fn a_flush_against_a_bisection() {
     model(|| {

@@ -72,7 +72,7 @@ fn of_two_inserts_of_one_key_the_later_replaces_the_earlier() {
 #[test]
 fn a_reader_finds_what_is_there_while_the_shard_grows() {
     model(|| {
-        // The smallest table has room for three, so it grows.
+        // The smallest table has room for three, so the fourth entry makes it grow.
         let map = map(3);
         let grower = spawn(&map, |map| map.insert(3, 3));
         assert_eq!(map.get(&1), Some(1));

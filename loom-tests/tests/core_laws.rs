@@ -69,8 +69,7 @@ impl Subject for Jar {
     }
 }
 
-/// Units in a word with a "somebody waits" bit, granted in order by a [`WaitList`], as all grants
-/// are.
+/// Units in a word with a "somebody waits" bit, granted in order by a [`WaitList`].
 struct Pot {
     /// Bit 0: closed. Bit 1: somebody waits. From bit 2 on: units.
     word: AtomicU32,

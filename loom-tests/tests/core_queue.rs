@@ -97,8 +97,7 @@ fn a_withdrawn_push_keeps_its_item_and_its_wake_up_goes_on() {
 }
 
 /// Stores and then closes in one thread; if `finds` returns true in the other, that thread sees the
-/// store. A queue without `items` ends with its close, and the fence of the end would then come
-/// along.
+/// store. Without `items` the close is the end, too, which brings a fence.
 fn close_is_found_by(items: u8, finds: fn(&Queue<u8>) -> bool) {
     model(move || {
         let shared = Arc::new((Queue::unbounded(), AtomicU32::new(0)));

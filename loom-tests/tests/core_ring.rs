@@ -168,7 +168,7 @@ fn what_came_before_the_last_pop_is_seen_by_who_finds_all_gone() {
     what_came_before(pop, is_drained, 1);
 }
 
-/// The flag publishes the registration: who finds the flag needs no fence to find the waiter.
+/// The flag publishes the registration: a thread that finds it needs no fence to find the waiter.
 #[test]
 fn what_came_before_the_wait_for_an_item_is_seen_by_who_pushes() {
     what_came_before(Ring::set_consumer_waiting, |ring| ring.push(1).unwrap().is_awaited, 0);

@@ -162,8 +162,7 @@ fn a_cancel_brings_a_parked_item_to_the_end() {
         let run = flow.run().wait();
         let summary = monitor.stats().summary;
         assert_eq!(summary.succeeded, summary.read);
-        // The end of the input and the cancel race: an early cancel ends the run before all is
-        // read.
+        // The input's end races the cancel: an early cancel ends the run before all is read.
         assert!(run.is_err() || summary.read == 2);
         other.join().unwrap();
     });

@@ -171,8 +171,7 @@ fn two_refunds_let_two_through() {
     });
 }
 
-/// Law 11 without a close, as a limiter has none: a waiter behind one whose waker panics gets its
-/// token.
+/// Law 11 where nothing closes: a waiter behind one whose waker panics gets its token.
 #[test]
 fn a_panicking_waker_loses_nobody() {
     model(|| {

@@ -173,8 +173,7 @@ fn a_free_permit_brings_what_was_done_with_it() {
     });
 }
 
-/// Stores and then closes in one thread; if `finds` returns true in the other, that thread sees the
-/// store.
+/// Stores, then closes in one thread; the other sees the store if `finds` returns true there.
 fn a_close_is_found_by(finds: fn(&Semaphore) -> bool) {
     model(move || {
         let semaphore = Arc::new(Semaphore::new(1));

@@ -56,8 +56,7 @@ impl Taken {
     }
 }
 
-/// The head may be overtaken so many times; then it is granted the next permit. 0 means without
-/// end.
+/// The head may be overtaken so many times, then it is granted the next permit; 0 means no bound.
 struct Overtaken<const TIMES: u32>(Taken);
 
 impl<const TIMES: u32> Subject for Overtaken<TIMES> {
@@ -177,8 +176,7 @@ fn one_behind_a_head_that_is_not_polled_does_not_sleep_for_ever() {
             assert!(poll_quietly(&mut behind).is_pending());
             drop(held);
             let behind = thread::spawn(move || behind.wait().map(drop));
-            // More often than a nudged waiter may stay unpolled, which in models is less than
-            // elsewhere.
+            // More often than a nudged waiter may stay unpolled; in models that is less.
             for _ in 0..if cfg!(loom) { 3 } else { 300 } {
                 drop(semaphore.try_acquire(1));
             }
@@ -197,8 +195,7 @@ fn what_one_does_not_find_enough_of_is_for_the_one_behind_an_unpolled_head() {
         let (woken, waker) = CountingWaker::new();
         assert!(poll(&mut behind, &waker).is_pending());
         drop(held);
-        // Takes a permit that the first was nudged for; the first then gives up, and the rest is
-        // free.
+        // Takes a permit that the first was nudged for; when the first gives up, the rest is free.
         let thief = semaphore.clone().try_acquire_owned(1).unwrap();
         let giver = thread::spawn(move || drop(thief));
         drop(first);
@@ -288,8 +285,7 @@ fn a_release_meets_a_head_that_comes_too_late() {
         assert!(poll(&mut head, &waker).is_pending());
         drop(held);
         let thief = semaphore.clone().try_acquire_owned(1).unwrap();
-        // Every waiter is nudged, so the thief need not serve the queue, unless the head polled
-        // first.
+        // Every waiter is nudged: the thief serves the queue only if the head polled first.
         let giver = thread::spawn(move || drop(thief));
         let ready = poll(&mut head, &waker).is_ready();
         giver.join().unwrap();

@@ -1,9 +1,9 @@
-//! All seven patterns in one program, on an executor that behaves badly. `TIDEGATE_SEED=7 cargo
-//! test -p loom-tests --test simulation` replays one run; with `TIDEGATE_ROUNDS=100000` it makes so
-//! many runs, from that seed on.
+//! All seven patterns in one program, on an executor that behaves badly.
+//! `TIDEGATE_SEED=7 cargo test -p loom-tests --test simulation` replays one run; with
+//! `TIDEGATE_ROUNDS=100000` it makes so many runs, from that seed on.
 //!
 //! ```text
-//! request ─▶ semaphore ─▶ limiter ─▶ map, absent? ─▶ breaker ─▶ worker pool ─▶ batch processor ─▶ done
+//! request ─▶ semaphore ─▶ limiter ─▶ map, absent? ─▶ breaker ─▶ worker pool ─▶ batcher ─▶ done
 //! flow    ─▶ pipeline: the same calls, three at once
 //! meddler: resizes, resets, removes, flushes, pauses · watcher: waits for idleness, and for closed
 //! workers and driver: as tasks · reaper: shuts down when all are gone

@@ -423,8 +423,7 @@ fn panic_against_join() {
 fn a_future_that_is_cancelled_while_its_worker_waits_for_it() {
     model(|| {
         let pool = WorkerPool::detached(1);
-        // The handle lives until the join: loom does not see what its cell's reference count
-        // orders.
+        // Kept until the join: loom does not see what the reference count of its cell orders.
         let handle = pool.submit_future(pending::<()>()).wait();
         pool.close();
         let worker = spawn_worker(&pool);

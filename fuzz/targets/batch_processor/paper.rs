@@ -218,8 +218,7 @@ impl Paper {
         }
     }
 
-    /// Returns whether no item admitted before `mark` waits or runs, and whether no batch begun
-    /// before it does.
+    /// Returns whether no item, and whether no batch, from before `mark` waits or runs.
     pub fn is_over(&self, mark: usize) -> (bool, bool) {
         let mut there = self.batches().chain(self.running.iter().map(|run| &run.batch));
         let no_batch = there.clone().all(|batch| batch.first >= mark);
