@@ -1,23 +1,23 @@
 //! One page, one address.
 //!
-//! `url` resolves dot segments, default ports and the case of hosts. The rest of what makes two addresses
-//! of one page is here: fragments, users, empty queries, percent-encoding, and the numbers of sessions.
+//! `url` resolves dot segments, default ports and the case of hosts. This module removes what else
+//! may differ: fragments, users, empty queries, percent-encoding, session identifiers.
 
 use std::borrow::Cow;
 
 use url::Url;
 
-/// Longer addresses are none: sites that make them, make them without end.
+/// The most bytes of an address: a site with a longer one usually makes such addresses without end.
 pub(crate) const MAX_LENGTH: usize = 4096;
 
-/// The address under which the page of `url` is kept; `None` if no page can be there.
+/// Returns the address under which the page of `url` is kept; `None` if it is no address of HTTP.
 pub(crate) fn canonical(mut url: Url) -> Option<Url> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return None;
     }
     url.set_fragment(None);
     if !url.username().is_empty() || url.password().is_some() {
-        // Neither fails where there is a host.
+        // Neither call fails, as there is a host.
         _ = url.set_username("");
         _ = url.set_password(None);
     }
@@ -34,7 +34,7 @@ pub(crate) fn canonical(mut url: Url) -> Option<Url> {
     Some(url)
 }
 
-/// The user and password of an address, as it wrote them.
+/// Returns the user and password of an address, percent-decoded.
 pub(crate) fn user_of(url: &Url) -> Option<(String, String)> {
     let decode = |text| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
     let (user, password) = (url.username(), url.password().unwrap_or_default());
@@ -42,23 +42,23 @@ pub(crate) fn user_of(url: &Url) -> Option<(String, String)> {
     is_given.then(|| (decode(user), decode(password)))
 }
 
-/// Whether percent-encoding a letter changes nothing of what it means (RFC 3986, 2.3).
+/// Whether a byte means the same with and without percent-encoding (RFC 3986, 2.3).
 pub(crate) fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// The byte after a `%`, if two digits follow it.
+/// Returns the byte that the two hexadecimal digits after a `%` stand for, if there are two.
 pub(crate) fn percent_decoded(after: &[u8]) -> Option<u8> {
     let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }
 
-/// Appends `%XX`.
+/// Appends the byte as `%XX`.
 pub(crate) fn push_encoded(byte: u8, to: &mut String) {
     to.push_str(percent_encoding::percent_encode_byte(byte));
 }
 
-/// Digits of `%XX` in upper case, and no `%XX` for what needs none (RFC 3986, 6.2.2).
+/// Writes the digits of `%XX` in upper case, and decodes what needs no encoding (RFC 3986, 6.2.2).
 fn normalize_percent(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
@@ -82,21 +82,21 @@ fn normalize_percent(text: &str) -> Cow<'_, str> {
     Cow::Owned(normal)
 }
 
-/// Without `;jsessionid=…`.
+/// Removes a `;jsessionid=…` at the end.
 fn without_session(path: &str) -> &str {
     let Some((before, parameter)) = path.rsplit_once(';') else { return path };
     let name = parameter.split('=').next().unwrap_or_default();
     if name.eq_ignore_ascii_case("jsessionid") { before } else { path }
 }
 
-/// `None` if nothing is left of it.
+/// Removes session identifiers and normalizes the rest; `None` if nothing is left.
 fn normalize_query(query: &str) -> Option<String> {
     let kept = query.split('&').filter(|field| !is_session(field));
     let kept = kept.collect::<Vec<_>>().join("&");
     (!kept.is_empty()).then(|| normalize_percent(&kept).into_owned())
 }
 
-/// Whether a field of a query numbers a session: what Heritrix and Nutch leave out, too.
+/// Whether a field of a query is a session identifier. Heritrix and Nutch leave those out, too.
 fn is_session(field: &str) -> bool {
     let (name, value) = field.split_once('=').unwrap_or((field, ""));
     let name = name.to_ascii_lowercase();

@@ -9,16 +9,16 @@ use url::Url;
 
 /// Crawls a site into a searchable SQLite database.
 ///
-/// Without a URL it serves the Rust documentation of this machine (or `--site`, or a few pages of
-/// its own) on a loopback port, with faults, and crawls that.
+/// Without a URL it serves local pages on a loopback port, with faults, and crawls them: those of
+/// `--site`, else the Rust documentation of this machine, else a few pages of its own.
 #[derive(Debug, Clone, Parser)]
 #[command(version, about, after_help = EXAMPLES)]
 pub struct Args {
-    /// What to do; to crawl, if nothing is said.
+    /// What to do instead of a crawl.
     #[command(subcommand)]
     pub action: Option<Action>,
 
-    /// Sites to crawl, each from this page on; robots.txt is respected.
+    /// Pages to start from, each on a site to crawl; robots.txt is respected.
     #[arg(value_name = "URL")]
     pub urls: Vec<String>,
 
@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", default_value = "crawler.db", global = true)]
     pub db: PathBuf,
 
-    /// What drives the flow.
+    /// The executor that drives the crawl.
     #[arg(long, value_enum, default_value_t = Executor::Threads)]
     pub executor: Executor,
 
@@ -42,11 +42,11 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = rate())]
     pub rate: Option<NonZeroU32>,
 
-    /// Follow at most this many links from a start.
+    /// Go at most this many links away from a start.
     #[arg(long, value_name = "N", default_value = "1000")]
     pub max_depth: NonZeroU32,
 
-    /// Of addresses that differ only in numbers and in the values of their queries take this many.
+    /// Take at most this many addresses that differ only in numbers and in values of their queries.
     #[arg(long, value_name = "N", default_value = "10000")]
     pub max_alike: NonZeroU32,
 
@@ -63,7 +63,7 @@ pub struct Args {
     pub quiet: bool,
 }
 
-/// Everything but the crawl.
+/// What the program does besides crawling.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Action {
     /// Finds pages with all of these words.
@@ -76,7 +76,7 @@ pub enum Action {
     Missing,
 }
 
-/// What drives the flow. The flow is the same.
+/// The executor that drives the flow, which is the same for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Executor {
     /// Plain threads, no runtime.
@@ -110,7 +110,7 @@ Examples:
   crawler --rate 2 https://example.org/  crawl a real site, two pages a second";
 
 impl Args {
-    /// The pages to start from, when real sites were named.
+    /// Returns the pages to start from, if the command line names any.
     ///
     /// # Errors
     ///
@@ -120,12 +120,12 @@ impl Args {
     }
 }
 
-/// Each connection takes a thread.
+/// At most 4,096 connections, because each takes a thread.
 fn concurrency() -> impl TypedValueParser<Value = NonZeroUsize> {
     value_parser!(u16).range(1..=4096).try_map(|n| NonZeroUsize::try_from(usize::from(n)))
 }
 
-/// A token bucket counts nanoseconds.
+/// At most 1,000,000,000 a second, because a token bucket counts nanoseconds.
 fn rate() -> impl TypedValueParser<Value = NonZeroU32> {
     value_parser!(u32).range(1..=1_000_000_000).try_map(NonZeroU32::try_from)
 }

@@ -6,28 +6,28 @@ use tidegate::backoff::{self, Retries};
 
 use crate::fetch::FetchError;
 
-/// Tries, with the first.
+/// How often a page is tried, the first time included.
 const ATTEMPTS: u32 = 5;
 /// The pause before the second try; it doubles from there, up to `LONGEST`.
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
-/// A server that asks for more than this is given up.
+/// If a server asks to wait for longer than this, its page is not tried again.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// When to try again: exponential, with full jitter, and never before the server wants it.
+/// When to try again: exponential pauses with full jitter, none shorter than the server asks for.
 #[derive(Debug)]
 pub struct Backoff {
     schedule: Retries,
 }
 
 impl Backoff {
-    /// A schedule for all pages; the seed is that of the jitter.
+    /// Creates a schedule for all pages; `seed` is the seed of its jitter.
     pub fn new(seed: u64) -> Self {
         let schedule = backoff::Backoff::exponential(FIRST, LONGEST).jitter(1.0).seed(seed);
         Self { schedule: Retries::new(schedule.max_attempts(ATTEMPTS)) }
     }
 
-    /// The pause before the next try of a page after so many failures; `None` if there is none.
+    /// Returns the pause after so many failures of a page; `None` if it is not to be tried again.
     pub fn pause(&self, failures: u32, error: &FetchError) -> Option<Duration> {
         let asked = error.retry_after().unwrap_or_default();
         if !error.is_transient() || asked > PATIENCE {

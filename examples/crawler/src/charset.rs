@@ -1,4 +1,4 @@
-//! From bytes to letters, as the HTML standard finds out which ("encoding sniffing").
+//! Decodes a page in the encoding that the HTML standard's "encoding sniffing" finds.
 
 use std::borrow::Cow;
 
@@ -6,15 +6,17 @@ use encoding_rs::{Encoding, REPLACEMENT, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252
 
 use crate::fetch::FetchError;
 
-/// How far a page is searched for what it says of its encoding, as in the standard.
+/// How many bytes of a page are searched for a declaration of its encoding, as in the standard.
 const PRESCAN: usize = 1024;
 
-/// The text of a page whose server says that it is encoded by `declared`, and whether some of it was
-/// replaced. Without a mark, a word of the server or one of its own a page is UTF-8.
+/// Returns the text of a page whose server says that it is encoded by `declared`, and whether some
+/// of it was replaced. A page whose encoding nobody names is UTF-8, or UTF-16 if its zero bytes
+/// show it.
 ///
 /// # Errors
 ///
-/// The encoding is none that we know, or nobody names it, and the bytes are not UTF-8; or they are no text.
+/// The named encoding is unknown and the bytes are not UTF-8; or it is one that the standard
+/// refuses; or too many bytes do not fit it, or are not text.
 pub(crate) fn text<'a>(
     bytes: &'a [u8],
     declared: Option<&str>,
@@ -31,7 +33,7 @@ pub(crate) fn text<'a>(
     }
 }
 
-/// The encoding, and whether somebody named one that we do not know.
+/// Returns the encoding, and whether the server or the page named one that we do not know.
 fn sniff(bytes: &[u8], declared: Option<&str>) -> (&'static Encoding, bool) {
     if let Some((encoding, _)) = Encoding::for_bom(bytes) {
         return (encoding, false);
@@ -45,7 +47,7 @@ fn sniff(bytes: &[u8], declared: Option<&str>) -> (&'static Encoding, bool) {
     }
     let own = declaration(&bytes[..bytes.len().min(PRESCAN)]);
     match own.as_deref().and_then(known) {
-        // In ASCII it says of itself that it is not: the standard knows better.
+        // This declaration was read as ASCII, so the page is not UTF-16: the standard takes UTF-8.
         Some(encoding) if encoding == UTF_16BE || encoding == UTF_16LE => (UTF_8, false),
         Some(encoding) if encoding == X_USER_DEFINED => (WINDOWS_1252, false),
         Some(encoding) => (encoding, false),
@@ -53,12 +55,12 @@ fn sniff(bytes: &[u8], declared: Option<&str>) -> (&'static Encoding, bool) {
     }
 }
 
-/// UTF-16 shows by its zeros, since a page begins with markup.
+/// Recognizes UTF-16 by its zeros: a page begins with markup, so every other byte is zero.
 fn unmarked_utf16(bytes: &[u8]) -> Option<&'static Encoding> {
     let start = &bytes[..bytes.len().min(64)];
     let zeros = |offset| start.iter().skip(offset).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd, pairs) = (zeros(0), zeros(1), start.len() / 2);
-    // Not a zero where there is a letter, and one in nearly every place where there is none.
+    // No zero where the letters are, and one in at least three of four other places.
     match (even, odd) {
         (0, odd) if pairs > 1 && odd * 4 >= pairs * 3 => Some(UTF_16LE),
         (even, 0) if pairs > 1 && even * 4 >= pairs * 3 => Some(UTF_16BE),
@@ -66,8 +68,8 @@ fn unmarked_utf16(bytes: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// What the page says: `<meta charset=x>`, `<meta http-equiv content="…charset=x">`, and
-/// `<?xml encoding="x"?>` of XHTML.
+/// Returns the encoding that the page declares: in `<meta charset=x>`, in
+/// `<meta http-equiv content="…charset=x">`, or in `<?xml encoding="x"?>` of XHTML.
 fn declaration(start: &[u8]) -> Option<String> {
     let text: String = start.iter().map(|byte| char::from(*byte).to_ascii_lowercase()).collect();
     if let Some(xml) = text.strip_prefix("<?xml") {
@@ -107,13 +109,13 @@ fn value_after(text: &str, name: &str) -> Option<String> {
     None
 }
 
-/// What no text has (MIME Sniffing, "binary data byte").
+/// Whether no text has this character (MIME Sniffing, "binary data byte").
 fn is_binary(c: char) -> bool {
     matches!(c, '\0'..='\x08' | '\x0B' | '\x0E'..='\x1A' | '\x1C'..='\x1F')
 }
 
-/// Why it is no text: it is bytes of something else, or in another encoding. A letter that was replaced
-/// here and there is borne, since much is declared wrong.
+/// Returns why this is not text: it is bytes of something else, or in another encoding. A few
+/// replaced letters are accepted, since many pages declare a wrong encoding.
 fn noise(text: &str) -> Option<FetchError> {
     let (mut letters, mut binary, mut replaced) = (0_usize, 0_usize, 0_usize);
     for c in text.chars() {

@@ -35,11 +35,11 @@ use crate::visit::Visitor;
 
 /// Pages in one transaction.
 const BATCH: usize = 512;
-/// Pages on their way into a transaction: one is filled while another is written.
+/// Pages that wait for a transaction or are in one: one is filled while another is written.
 const IN_BATCHES: NonZeroUsize = NonZeroUsize::new(2 * BATCH).expect("not zero");
-/// Addresses in the hands of visitors for each connection. A host that is alone has half of them.
+/// Visits under way for each connection. If there is only one host, it has half of them.
 const VISITS_PER_CONNECTION: NonZeroUsize = NonZeroUsize::new(8).expect("not zero");
-/// The words in the report.
+/// How many words the report lists.
 const TOP_WORDS: usize = 10;
 
 /// What to crawl, and how.
@@ -47,8 +47,8 @@ const TOP_WORDS: usize = 10;
 pub struct Plan {
     /// `http://host:port` of every site.
     pub origins: Vec<String>,
-    /// The addresses to start from, if nothing is known yet. A user and password in one are for all of its
-    /// site, and are in no database.
+    /// The addresses to start from. A user and password in one of them are sent to its whole site,
+    /// and are stored in no database.
     pub seeds: Vec<Target>,
     /// Stop after this many pages.
     pub max_pages: Option<NonZeroUsize>,
@@ -75,15 +75,16 @@ pub struct Crawled {
     pub report: Report,
     /// It was stopped before it was done.
     pub interrupted: bool,
-    /// An address of a site that gave no page, and how its host failed; `None` if every host did its part.
+    /// An address of a site that gave no page, and how its host failed; `None` if there is no such
+    /// site.
     pub unreachable: Option<String>,
 }
 
-/// Crawls into `store` until nothing is left, the limit is reached, or the plan's token is cancelled.
+/// Crawls into `store` until nothing is left, the limit is reached, or `plan.stop` is cancelled.
 ///
 /// # Errors
 ///
-/// In one line: the database failed, or a thread could not be started.
+/// The database failed, or a thread could not be started; in one line.
 pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
     let started = Instant::now();
     let line = |error: StoreError| error.to_string();
@@ -162,7 +163,7 @@ pub fn crawl(plan: &Plan, mut store: Store) -> Result<Crawled, String> {
     Ok(Crawled { report, interrupted, unreachable })
 }
 
-/// The addresses to start from. What they say of users is for the fetcher alone.
+/// Returns the addresses to start from, without users and passwords: only the fetcher gets those.
 fn seeds(plan: &Plan, fetcher: &mut Fetcher) -> Vec<Target> {
     let seed = |target: &Target| {
         let Ok(url) = Url::parse(&target.url) else { return target.clone() };
@@ -173,8 +174,8 @@ fn seeds(plan: &Plan, fetcher: &mut Fetcher) -> Vec<Target> {
     plan.seeds.iter().map(seed).collect()
 }
 
-/// Addresses in the hands of visitors at once: more than connections, since those that wait for a gate
-/// or a second try hold none.
+/// Returns how many visits may be under way at once. These are more than the connections, since a
+/// visit that waits for a gate or for its next try holds none.
 fn visits(plan: &Plan) -> NonZeroUsize {
     plan.concurrency.saturating_mul(VISITS_PER_CONNECTION)
 }
@@ -191,13 +192,13 @@ fn writer(store: Arc<Mutex<Store>>) -> Result<(Writer, DriverThread), String> {
     builder.build_on_thread(write).map_err(|error| error.to_string())
 }
 
-/// The reason itself, where the batch only says that there is one.
+/// Returns the error of the store itself, where that of the batch only says that there is one.
 fn cause(error: &SubmitError<Record, StoreError>) -> String {
     let cause = error.batch_error().and_then(BatchError::handler_error);
     cause.map_or_else(|| error.to_string(), StoreError::to_string)
 }
 
-/// What the flow is made of. It shares all of it, so that an executor can have it for its own.
+/// What the flow is made of. All of it is shared, so that a task can own a clone.
 #[derive(Clone)]
 struct Flow {
     frontier: Arc<Frontier>,
@@ -211,7 +212,7 @@ struct Flow {
 impl Flow {
     fn run(self, plan: &Plan, cores: &WorkerPool) -> (Monitor, Result<Summary, Stopped>) {
         let Self { frontier, visitor, harvest, writer, .. } = self.clone();
-        // An address on whose page we panic stays in the database, for a better version of us.
+        // An address whose page makes a stage panic stays in the database, for a later version.
         let lost = |flow: Self| {
             move |error: PipelineError| {
                 let mut tally = lock(&flow.tally);
@@ -240,8 +241,9 @@ impl Flow {
             .try_map_on(cores, "parse", reapers, move |visit| harvest.reap(visit))
             .unordered()
             .on_error(OnError::divert(lost(self.clone())))
-            // Before the page is stored: a chain of pages would else take a transaction a link. What is
-            // lost in a crash is found again, as its page is lost with it.
+            // Links are followed before their page is stored: otherwise each link of a chain would
+            // take a transaction. Links lost in a crash are found again, as their page is lost,
+            // too.
             .inspect("follow", move |record: &Record| frontier.extend(record.found.iter().cloned()))
             .try_map_async("store", IN_BATCHES, move |record| {
                 let writer = writer.clone();
@@ -253,7 +255,7 @@ impl Flow {
         (monitor, drive(plan.executor, run))
     }
 
-    /// The end of the flow, and the way back to its start.
+    /// Counts an address at the end of the flow, and lets the next one in at the start.
     fn leave(&self, settled: Settled) {
         let left = lock(&self.tally).count(settled);
         match left {
@@ -265,7 +267,7 @@ impl Flow {
     }
 }
 
-/// The same future, three ways: on this thread, as a task of tokio, as a task of smol.
+/// Drives the same future in one of three ways: on this thread, in tokio, or in smol.
 fn drive<F>(executor: Executor, flow: F) -> F::Output
 where
     F: Future<Output: Send> + Send + 'static,
@@ -282,7 +284,7 @@ where
     }
 }
 
-/// The stages by what they are short of: connections, processors, and the one writer of the database.
+/// Returns the stages that take time, with what each needs: connections, cores, the one writer.
 fn stages(monitor: &Monitor, visitor: &Visitor, writing: Duration) -> Vec<Stage> {
     let stage = |stats: StageStats| {
         let (workers, busy) = match stats.name {

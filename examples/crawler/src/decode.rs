@@ -6,13 +6,13 @@ use brotli_decompressor::Decompressor;
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use ruzstd::decoding::StreamingDecoder;
 
-/// What we ask for, and more than one at once is understood, too.
+/// The encodings that we ask for. A body may have several, one over the other.
 pub(crate) const ACCEPTED: &str = "gzip, deflate, br, zstd";
-/// More encodings one over the other are no server's but an attacker's.
+/// A body with more encodings one over the other comes from an attacker.
 const MAX_CODINGS: usize = 4;
-/// What a zstd frame may want to look back on: as in browsers (RFC 9659).
+/// The largest window of a zstd frame, in bytes, as in browsers (RFC 9659).
 const MAX_WINDOW: u64 = 8 << 20;
-/// What one read asks for.
+/// How many bytes one read asks for.
 const STEP: u64 = 64 << 10;
 
 /// How a body ended.
@@ -24,12 +24,12 @@ pub(crate) enum End {
     More,
     /// It breaks off, or is not what it says.
     Broken,
-    /// It is encoded in a way that nobody knows.
+    /// It is encoded in a way that we do not know.
     Unknown,
 }
 
-/// Undoes `codings`, the last one first, and takes at most `limit` bytes of each. What could be read is
-/// returned, whatever the end; nothing if it ends within the layers.
+/// Undoes `codings`, the last one first, and takes at most `limit` bytes out of each. Returns what
+/// was decoded, even if it is cut or broken; but nothing if an outer encoding is.
 pub(crate) fn decode(body: Vec<u8>, codings: &[String], limit: usize) -> (Vec<u8>, End) {
     if codings.len() > MAX_CODINGS {
         return (Vec::new(), End::Unknown);
@@ -50,7 +50,7 @@ fn decode_one(body: &[u8], coding: &str, limit: usize) -> (Vec<u8>, End) {
     let end = match coding {
         "gzip" | "x-gzip" => gzip(body, &mut decoded, limit),
         "deflate" if is_zlib(body) => fill(ZlibDecoder::new(body), &mut decoded, limit),
-        // As many servers mean it, and browsers read it.
+        // Without zlib's header, as many servers send it and browsers read it.
         "deflate" => fill(DeflateDecoder::new(body), &mut decoded, limit),
         "br" => fill(Decompressor::new(body, 4096), &mut decoded, limit),
         "zstd" => zstd(body, &mut decoded, limit),
@@ -59,7 +59,7 @@ fn decode_one(body: &[u8], coding: &str, limit: usize) -> (Vec<u8>, End) {
     (decoded, end)
 }
 
-/// One member after the other; what follows the last one is left alone.
+/// Decodes one member after the other, and ignores what follows the last one.
 fn gzip(mut body: &[u8], decoded: &mut Vec<u8>, limit: usize) -> End {
     loop {
         let mut member = GzDecoder::new(body);
@@ -71,7 +71,7 @@ fn gzip(mut body: &[u8], decoded: &mut Vec<u8>, limit: usize) -> End {
     }
 }
 
-/// One frame after the other.
+/// Decodes one frame after the other.
 fn zstd(mut body: &[u8], decoded: &mut Vec<u8>, limit: usize) -> End {
     while !body.is_empty() {
         let frame = StreamingDecoder::new_with_max_window_size(&mut body, MAX_WINDOW);
@@ -89,8 +89,8 @@ fn is_zlib(body: &[u8]) -> bool {
     first & 0x0F == 8 && u16::from_be_bytes([first, second]).is_multiple_of(31)
 }
 
-/// Reads until the end, or until there is more than `limit`. A small read at a time: what a few bytes
-/// swell to is seen before it is all there.
+/// Reads until the end, or until there is more than `limit`. Each read is small, so that a few
+/// bytes that swell to very many are noticed in time.
 fn fill(mut from: impl Read, to: &mut Vec<u8>, limit: usize) -> End {
     loop {
         match from.by_ref().take(STEP).read_to_end(to) {

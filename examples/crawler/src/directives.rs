@@ -12,7 +12,7 @@ pub struct Directives {
 }
 
 impl Directives {
-    /// Adds those of a `<meta>` with this name; of several the stricter one holds.
+    /// Adds the directives of a `<meta>` with this name; if several differ, the stricter one holds.
     pub(crate) fn add_meta(&mut self, name: &str, content: &str) {
         let name = name.trim();
         if name.eq_ignore_ascii_case("robots") || name.eq_ignore_ascii_case(USER_AGENT) {
@@ -20,7 +20,7 @@ impl Directives {
         }
     }
 
-    /// Adds those of an `X-Robots-Tag`, which may name whom it means: `otherbot: noindex`.
+    /// Adds the directives of an `X-Robots-Tag`. It may name the robot meant: `otherbot: noindex`.
     pub(crate) fn add_header(&mut self, value: &str) {
         let mut is_for_us = true;
         for part in value.split(',') {
@@ -42,14 +42,14 @@ impl Directives {
         self.nofollow |= is_none || word.eq_ignore_ascii_case("nofollow");
     }
 
-    /// Both together.
+    /// Returns the directives of both.
     pub(crate) fn and(self, other: Directives) -> Directives {
         let nofollow = self.nofollow || other.nofollow;
         Directives { noindex: self.noindex || other.noindex, nofollow }
     }
 }
 
-/// Words with a colon that name no robot.
+/// Directives that have a value after a colon. Any other word before a colon is a robot's name.
 const VALUED: [&str; 4] =
     ["unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"];
 

@@ -23,21 +23,22 @@ pub enum Fault {
 /// How long a hung request is held: longer than any client waits.
 pub const HANG: Duration = Duration::from_secs(60);
 
-/// From this try on a path is always served, so every page can be had.
+/// How many tries of a path may fail. Later ones are served, so every page can be had.
 const TRIES_THAT_MAY_FAIL: u32 = 2;
 
-/// How often each fault strikes. A path is late, limited, unavailable or hung by its hash: the same
-/// path meets the same faults in every run. Bursts go by the number of the request.
+/// How often each fault strikes. The hash of a path decides whether it is late, limited,
+/// unavailable or hung, so its faults are the same in every run. Bursts depend on the request's
+/// number.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rates {
-    /// Paths of a thousand that are 1 to 20 ms late, every time.
+    /// How many of a thousand paths are 1 to 20 ms late, every time.
     pub late: u64,
-    /// Paths of a thousand that answer 429 to their first try. `Retry-After` counts whole seconds
-    /// and 0 would ask for no patience, so each costs a second: keep it rare.
+    /// How many of a thousand paths answer 429 to their first try. `Retry-After` counts whole
+    /// seconds, and 0 would mean no wait, so each costs a second: keep it rare.
     pub too_many: u64,
-    /// Paths of a thousand that answer 503 to their first two tries.
+    /// How many of a thousand paths answer 503 to their first two tries.
     pub unavailable: u64,
-    /// Paths of a thousand that hang on their first try. Each costs the client's timeout.
+    /// How many of a thousand paths hang on their first try. Each costs the client's timeout.
     pub hang: u64,
     /// Requests between the starts of two bursts of 503; 0 for no bursts.
     pub burst_every: u64,
@@ -56,7 +57,7 @@ impl Rates {
         burst_length: 12,
     };
 
-    /// A site on its worst day: for a dozen pages that shall meet every fault.
+    /// A site on its worst day, so that a dozen pages meet every fault.
     pub const HARSH: Rates = Rates {
         late: 300,
         too_many: 60,
@@ -104,7 +105,7 @@ impl Faults {
     }
 
     fn late(&self, hash: u64) -> Fault {
-        // Other bits than `failure` looks at, so that the two are independent.
+        // The upper half of the hash, while `failure` takes the whole: nearly independent.
         if (hash >> 32) % 1000 < self.rates.late {
             Fault::Late(Duration::from_millis(1 + (hash >> 48) % 20))
         } else {
@@ -122,7 +123,8 @@ impl Faults {
         }
     }
 
-    /// The burst is at the end of its period: the first pages of a site arrive in good order.
+    /// Whether a burst is on. It ends its period, so the first pages of a site arrive in good
+    /// order.
     fn in_burst(&self, request: u64) -> bool {
         let Rates { burst_every, burst_length, .. } = self.rates;
         burst_every > 0 && request % burst_every + burst_length >= burst_every
@@ -146,8 +148,8 @@ impl Rates {
     }
 }
 
-/// FNV-1a with a final mix, so that all bits depend on the whole path. Ours, because the one of std
-/// may differ in the next release, and then the faults would.
+/// FNV-1a with a final mix, so that all bits depend on the whole path. Our own, because std's hash,
+/// and with it the faults, may change with the next release.
 fn hash(path: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let hash = path.bytes().fold(0xcbf2_9ce4_8422_2325, step);

@@ -22,13 +22,13 @@ pub const USER_AGENT: &str = "tidegate-crawler";
 /// How to ask.
 #[derive(Debug, Clone, Copy)]
 pub struct FetchSettings {
-    /// The whole request, from the name lookup to the last byte of the body.
+    /// How long a request may take, from the name lookup to the last byte of the body.
     pub timeout: Duration,
-    /// A longer body is refused, compressed or not. In bytes.
+    /// How many bytes a body may have, compressed and decompressed.
     pub max_body: u64,
     /// Connections kept open between requests: as many as there are requests at once.
     pub connections: usize,
-    /// Whether the environment's proxy is used; not for the loopback site.
+    /// Whether the environment's proxy is used; it is not for the loopback site.
     pub proxy: bool,
 }
 
@@ -54,12 +54,12 @@ pub enum Fetched {
     Page {
         /// 200 to 299.
         status: u16,
-        /// What its server says of it.
+        /// What the head of the answer says about the page.
         head: Box<Head>,
-        /// As it came, decompressed.
+        /// The body, decompressed and not yet decoded to text.
         body: Vec<u8>,
     },
-    /// The page is elsewhere. Not followed here: the next hop passes the gates like any page.
+    /// The page is elsewhere. We do not follow here: the target passes the gates like any page.
     Redirect(Url),
 }
 
@@ -82,8 +82,8 @@ impl Fetcher {
         Self { agent, max_body: settings.max_body, users: HashMap::new() }
     }
 
-    /// Remembers the user and password in `url`, if there are any, for all that is at its origin and
-    /// for nobody else.
+    /// Remembers the user and password in `url`, if there are any. They are sent to the origin of
+    /// `url`, and to no other.
     pub fn remember_user(&mut self, url: &Url) {
         if let Some((user, password)) = user_of(url) {
             let word = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
@@ -95,7 +95,8 @@ impl Fetcher {
     ///
     /// # Errors
     ///
-    /// Everything but a 2xx answer with HTML, or a redirect; see [`FetchError::is_transient`].
+    /// There is no answer, or its status is an error, or it is not HTML; see
+    /// [`FetchError::is_transient`].
     pub fn page(&self, url: &Url) -> Result<Fetched, FetchError> {
         let answer = self.ask(url)?;
         if is_redirect(answer.status()) {
@@ -114,12 +115,12 @@ impl Fetcher {
         }
     }
 
-    /// Asks once for the start of a file of any kind, such as robots.txt: the lines that are whole within
-    /// `limit` bytes. Follows up to five redirects, as RFC 9309 wants it for robots.txt.
+    /// Asks once for a file of any kind, such as robots.txt, and cuts one of more than `limit`
+    /// bytes after a whole line. Follows up to five redirects, as RFC 9309 asks for robots.txt.
     ///
     /// # Errors
     ///
-    /// Everything but a 2xx answer in the end.
+    /// There is no answer, or the last one does not have a 2xx status.
     pub fn file(&self, url: &Url, limit: usize) -> Result<Vec<u8>, FetchError> {
         let mut answer = self.ask(url)?;
         let mut at = url.clone();
@@ -140,7 +141,7 @@ impl Fetcher {
         }
         let answer = request.call()?;
         let status = answer.status();
-        // What says that it has no content is no page, and no file.
+        // An answer of these two statuses has no content, so it is no page and no file.
         let has_content = status.is_success() && !matches!(status.as_u16(), 204 | 205);
         if has_content || is_redirect(status) {
             return Ok(answer);
@@ -159,12 +160,12 @@ impl Fetcher {
     }
 }
 
-/// Those that the Fetch standard follows; the other 3xx are errors, and so is a redirect to nowhere.
+/// Whether the Fetch standard follows this status. We treat any other 3xx as an error.
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// What is longer is cut after the last whole line: half a rule might forbid everything.
+/// Reads up to `limit` bytes, and cuts a longer file after a line: half a rule might forbid all.
 fn start_of(answer: Response<Body>, limit: usize) -> Result<Vec<u8>, FetchError> {
     let codings = codings(answer.headers());
     let mut body = Vec::new();
@@ -184,8 +185,8 @@ fn start_of(answer: Response<Body>, limit: usize) -> Result<Vec<u8>, FetchError>
     Ok(body)
 }
 
-/// Why there is no page. `Display` is the name under which the page is accounted for: few names,
-/// without the address in them.
+/// Why there is no page. `Display` writes the reason that the report counts it under: one of few,
+/// without the address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -222,12 +223,12 @@ pub enum FetchError {
     UnknownCharset,
     /// The body is not text, though its server says so.
     NotText,
-    /// The address, or the one redirected to, cannot be asked for.
+    /// The address, or the target of its redirect, is not one that we can ask for.
     BadUrl,
 }
 
 impl FetchError {
-    /// Whether it may go well next time.
+    /// Whether the next try may succeed.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Status { code, .. } => matches!(code, 408 | 425 | 429 | 500 | 502..=504),
@@ -236,8 +237,8 @@ impl FetchError {
         }
     }
 
-    /// Whether it says that the host is unwell: what a circuit breaker counts as a failure. A 429
-    /// is not; it comes from a host that knows its limits.
+    /// Whether the error says that the host is unwell, so that a circuit breaker counts a failure.
+    /// A 429 does not: it comes from a host that knows its limits.
     pub fn is_host_failure(&self) -> bool {
         match self {
             Self::Status { code, .. } => *code >= 500,
@@ -254,7 +255,7 @@ impl FetchError {
         }
     }
 
-    /// Whether it says how the host fares at the moment, and nothing about the page.
+    /// Whether the error is about the host's present state, and says nothing about the page.
     pub fn is_of_the_moment(&self) -> bool {
         match self {
             Self::Status { code, .. } => matches!(code, 429 | 502..=504),

@@ -1,19 +1,20 @@
 //! Where in a page HTML ends and SVG or MathML begins.
 //!
-//! In there `<title>`, `<style>` and `<base>` are other elements of the same names (HTML standard, 13.2.6.5).
+//! In SVG and MathML, `<title>`, `<style>` and `<base>` are not those of HTML (HTML standard,
+//! 13.2.6.5).
 
-/// What is open, from the outside in. Empty in most pages.
+/// The open elements at which the language changes, from the outside in. Most pages have none.
 #[derive(Debug, Default)]
 pub(crate) struct Foreign {
     open: Vec<Open>,
 }
 
-/// An element between HTML and another language.
+/// An element at which the language changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
-    /// `<svg>` or `<math>`, and what is in it of the same name.
+    /// `<svg>` or `<math>`, and how many of this name are open, one in the other.
     Root(&'static [u8], u32),
-    /// HTML again, in an element of this name.
+    /// An element of this name, in which HTML begins again.
     Html(&'static [u8]),
 }
 
@@ -68,24 +69,24 @@ const BREAKING_OUT: [&[u8]; 44] = [
     b"ul",
     b"var",
 ];
-/// Elements that are around SVG and never in it: their ends are its end, too.
+/// Elements that may be around SVG but never in it, so their end tags end the SVG, too.
 const AROUND: [&[u8]; 15] = [
     b"article", b"aside", b"button", b"figure", b"footer", b"form", b"header", b"html", b"label",
     b"main", b"nav", b"section", b"td", b"th", b"tr",
 ];
 
 impl Foreign {
-    /// Whether the next tag is one of SVG or MathML, if it does not break out.
+    /// Whether the next tag belongs to SVG or MathML, unless it is one of `BREAKING_OUT`.
     pub(crate) fn is_inside(&self) -> bool {
         matches!(self.open.last(), Some(Open::Root(..)))
     }
 
-    /// Whether what is read is a part of a picture, HTML in it included.
+    /// Whether what is read belongs to a picture, even if it is HTML inside of the picture.
     pub(crate) fn is_picture(&self) -> bool {
         self.open.iter().any(|open| matches!(open, Open::Root(b"svg", _)))
     }
 
-    /// A start tag. Returns whether it is one of HTML.
+    /// Takes a start tag, and returns whether it is a tag of HTML.
     pub(crate) fn start(&mut self, name: &[u8]) -> bool {
         if self.is_inside() && BREAKING_OUT.binary_search(&name).is_ok() {
             self.break_out();
@@ -93,7 +94,7 @@ impl Foreign {
         !self.is_inside() && !ROOTS.contains(&name)
     }
 
-    /// The same tag, at its end.
+    /// Takes the same start tag again, once its attributes have been read.
     pub(crate) fn started(&mut self, name: &[u8], self_closing: bool) {
         if self_closing {
             return;
@@ -110,7 +111,7 @@ impl Foreign {
         }
     }
 
-    /// An end tag. Returns whether it is one of HTML.
+    /// Takes an end tag, and returns whether it is a tag of HTML.
     pub(crate) fn end(&mut self, name: &[u8]) -> bool {
         match self.open.last_mut() {
             None => true,
@@ -128,7 +129,7 @@ impl Foreign {
                 }
                 false
             }
-            // `<div><svg></div>`: the end of what is around it.
+            // `<div><svg></div>`: the end tag of an element around the SVG ends the SVG, too.
             Some(Open::Root(..))
                 if BREAKING_OUT.binary_search(&name).is_ok() || AROUND.contains(&name) =>
             {
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn html_begins_again_where_the_standard_says() {
-        // Each step: a tag, and whether it is one of HTML.
+        // Each step is a tag, and whether it is a tag of HTML.
         let tables: [&[(&str, bool)]; 6] = [
             &[("svg", false), ("title", false), ("a", true), ("/title", false), ("base", false)],
             &[

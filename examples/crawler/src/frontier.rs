@@ -9,9 +9,9 @@ use crate::record::Target;
 
 /// Addresses on their way into the flow, and the count that says when the flow is over.
 ///
-/// The flow feeds itself: a page puts its links at the start. It is over when nothing is in it and
-/// nothing may go in, and only the frontier knows both. Hosts take turns, and none has all visits at
-/// once: one that is slow holds up its own pages.
+/// The flow feeds itself: the links of a page go back to its start. It is over when it is empty and
+/// nothing more may enter; only the frontier knows both. Hosts take turns, and none has all visits
+/// at once, so a slow host holds up only its own pages.
 #[derive(Debug)]
 pub struct Frontier {
     queue: Arc<Queue<Target>>,
@@ -20,41 +20,41 @@ pub struct Frontier {
 
 #[derive(Debug)]
 struct State {
-    /// By origin. Those with nothing to do are forgotten.
+    /// By origin. A host is removed when it has no visit under way and no address to visit.
     hosts: HashMap<String, Host>,
-    /// The origins with addresses that are known and not yet in the flow, each once; the next to have
-    /// its turn first.
+    /// The origins with addresses that are known and not yet in the flow, each once, in the order
+    /// of their turns.
     turns: VecDeque<String>,
     /// How many addresses are known and not yet in the flow.
     waiting: usize,
-    /// In the queue or at a visit.
+    /// How many addresses are in the queue or being visited.
     visiting: usize,
-    /// At most so many.
+    /// The most that `visiting` may be.
     visits: usize,
-    /// In the queue or in the flow.
+    /// How many addresses are in the queue or in the flow.
     in_flow: usize,
-    /// Pages that may still be stored; those in the flow may each become one.
+    /// How many pages may still be stored. Each address in the flow may become one.
     budget: usize,
 }
 
 #[derive(Debug, Default)]
 struct Host {
-    /// Known and not yet in the flow, oldest first.
+    /// Addresses that are known and not yet in the flow, oldest first.
     backlog: VecDeque<Target>,
-    /// In the queue or at a visit.
+    /// How many of its addresses are in the queue or being visited.
     visiting: usize,
 }
 
 /// What became of an address that leaves the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Left {
-    /// It is a page, and counts.
+    /// It is a page, and counts against the budget.
     Stored,
     /// There is no page.
     Without,
 }
 
-/// The visit of an address. When it ends, however it does, the next one begins.
+/// The visit of an address. It ends when this is dropped, and then the next one may begin.
 #[derive(Debug)]
 pub struct Turn {
     frontier: Arc<Frontier>,
@@ -76,8 +76,8 @@ impl Drop for Turn {
 }
 
 impl Frontier {
-    /// A frontier of these addresses, of which at most `budget` may become pages and `visits` are
-    /// visited at once.
+    /// Creates a frontier of these addresses, and of those found later. At most `budget` of them
+    /// may become pages, and at most `visits` are visited at once.
     pub fn new(pending: Vec<Target>, budget: Option<usize>, visits: usize) -> Self {
         let state = State {
             hosts: HashMap::new(),
@@ -98,19 +98,19 @@ impl Frontier {
         &self.queue
     }
 
-    /// The visit of a target that came out of the queue begins.
+    /// Begins the visit of a target that came out of the queue.
     pub fn turn(self: &Arc<Self>, target: &Target) -> Turn {
         Turn { frontier: self.clone(), origin: origin(&target.url).to_owned() }
     }
 
-    /// A page in the flow has led to these addresses.
+    /// Adds the addresses that a page in the flow has led to.
     pub fn extend(&self, found: impl IntoIterator<Item = Target>) {
         let mut state = self.state();
         found.into_iter().for_each(|target| state.add(target));
         self.feed(state);
     }
 
-    /// An address has left the flow.
+    /// Counts an address that has left the flow.
     pub fn leave(&self, left: Left) {
         let mut state = self.state();
         state.in_flow -= 1;
@@ -118,7 +118,7 @@ impl Frontier {
         self.feed(state);
     }
 
-    /// How many addresses are known and not begun.
+    /// Returns how many addresses are known and not being visited yet.
     pub fn waiting(&self) -> usize {
         self.state().waiting + self.queue.len()
     }
@@ -151,18 +151,19 @@ impl State {
         self.waiting += 1;
     }
 
-    /// The next address to visit, if there is one and room for it.
+    /// Takes the next address to visit, if there is one and room for it.
     fn next(&mut self) -> Option<Target> {
         if self.in_flow >= self.budget || self.visiting >= self.visits {
             return None;
         }
-        // As if there were one host more: it finds room when it comes.
+        // A share is for one host more than there are: a new host finds room when it comes.
         let share = (self.visits / (self.hosts.len() + 1)).max(1);
         for _ in 0..self.turns.len() {
             let origin = self.turns.pop_front()?;
             let host = self.hosts.get_mut(&origin)?;
             if host.visiting >= share {
-                // Each of these has visits, so there are no more of them than visits.
+                // A host with a full share has a visit, so no more hosts are skipped than there are
+                // visits.
                 self.turns.push_back(origin);
                 continue;
             }
@@ -241,7 +242,7 @@ mod tests {
         let frontier = frontier((0..5).map(target).collect(), Some(2));
         assert_eq!((pop(&frontier).is_ok(), pop(&frontier).is_ok()), (true, true));
         assert_eq!(pop(&frontier), Err(TryPopError::Empty));
-        // What is no page leaves its place to another.
+        // An address without a page leaves its place in the budget to another.
         frontier.leave(Left::Without);
         assert!(pop(&frontier).is_ok());
         frontier.leave(Left::Stored);

@@ -13,15 +13,15 @@ use crate::traps::{Bounds, LeftOut, Traps};
 use crate::visit::{Missing, Visit};
 use crate::words::count_words;
 
-/// After so many redirects in a row there is no page to be hoped for. As in a browser.
+/// How many redirects in a row are followed, as in a browser.
 const MAX_HOPS: u32 = 20;
-/// Begins the reason of a start that leads to another origin, which follows.
+/// How the reason begins if a start leads to another origin, whose name follows.
 pub(crate) const MOVED: &str = "redirect to ";
-/// Why a page is not kept that was read.
+/// Why a page that was read is not kept.
 const NOINDEX: &str = "asks not to be indexed";
 const ELSEWHERE: &str = "another address is the canonical one";
 
-/// There is nothing to keep of a visit.
+/// The visit was stopped before it had an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct NoAnswer;
 
@@ -36,11 +36,11 @@ impl std::error::Error for NoAnswer {}
 /// What all pages together tell: every address met so far, and every word.
 #[derive(Debug)]
 pub struct Harvest {
-    /// Hosts may link anywhere; only these are crawled, and those that a start redirects to.
+    /// The origins that are crawled: those given, and those that a start redirects to.
     origins: ConcurrentSet<String>,
     met: ConcurrentSet<String>,
     traps: Traps,
-    /// Pages that named another address as the one to keep them under, and that address.
+    /// For a page that names another address as its canonical one: that address.
     aliases: ConcurrentMap<String, String>,
     words: ConcurrentMap<String, u64>,
 }
@@ -67,12 +67,12 @@ impl Harvest {
         self.met.insert(url);
     }
 
-    /// Links that were not followed, because they are a trap's.
+    /// Returns the links that were not followed, because they looked like a trap.
     pub fn left_out(&self) -> LeftOut {
         self.traps.left_out()
     }
 
-    /// Reads the answer of a visit. Takes a processor's time.
+    /// Reads the answer of a visit. This computes, and does not wait.
     ///
     /// # Errors
     ///
@@ -136,14 +136,14 @@ impl Harvest {
         (Outcome::Stored(Body { title, description, text, status, bytes, lossy }), found)
     }
 
-    /// Whether a page is kept under the address that it names instead of its own. A page of ours is,
-    /// unless the names lead in a circle: then it is kept where that closes.
+    /// Whether a page is kept under the address `to` that it names, instead of under its own. It is
+    /// if `to` is on a site that we crawl, unless the named addresses lead back to this page.
     fn is_canonical(&self, target: &Target, to: &Url) -> bool {
         if !self.is_ours(to) || target.hops >= MAX_HOPS {
             return false;
         }
-        // Said before the others are asked: of two that name one another at the same time none may be
-        // lost, and so both may be kept.
+        // Inserted before the others are looked up: of two pages that name one another at the same
+        // time, at least one then sees the other and is kept. Both may be.
         self.aliases.insert(target.url.clone(), to.as_str().to_owned());
         let mut at = to.as_str().to_owned();
         for _ in 0..MAX_HOPS {
@@ -159,7 +159,8 @@ impl Harvest {
         false
     }
 
-    /// A start that leads to another origin (to `https`, to `www.`) means the site there.
+    /// Follows a redirect. A start may lead to another origin (`https`, `www.`), which is crawled
+    /// then.
     fn redirected(&self, target: &Target, from: &Url, to: &Url) -> (Outcome, Vec<Target>) {
         let hops = target.hops + 1;
         if hops > MAX_HOPS {
@@ -181,7 +182,7 @@ impl Harvest {
     }
 
     fn is_new(&self, link: &Url, depth: u32) -> bool {
-        // Most links are known: asked first, because that needs no copy.
+        // Most links are known, and `contains` needs no copy of them.
         !self.met.contains(link.as_str())
             && self.met.insert(link.as_str().to_owned())
             && self.traps.admit(link, depth)

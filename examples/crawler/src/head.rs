@@ -54,7 +54,7 @@ pub(crate) fn location(from: &Url, headers: &HeaderMap) -> Result<Url, FetchErro
     canonical(to).ok_or(FetchError::BadUrl)
 }
 
-/// An answer that does not say what it is counts as HTML, as in a browser.
+/// An answer without a content type counts as HTML, as in a browser.
 pub(crate) fn is_html(headers: &HeaderMap) -> bool {
     let value = text(headers, &CONTENT_TYPE).unwrap_or_default();
     let kind = value.split(';').next().unwrap_or_default().trim();
@@ -77,7 +77,7 @@ fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     texts(headers, name).next()
 }
 
-/// The values of a header: in UTF-8, as servers mean it, or else one letter a byte.
+/// Returns the values of a header, as UTF-8, which servers mean, or else as Latin-1.
 fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = String> + 'a {
     headers.get_all(name).into_iter().map(|value| match str::from_utf8(value.as_bytes()) {
         Ok(text) => text.to_owned(),
@@ -91,12 +91,12 @@ fn charset(content_type: &str) -> Option<String> {
     charsets.next().map(|(_, value)| value.trim().trim_matches(['"', '\'']).to_owned())
 }
 
-/// The target of the first link in a `Link` header that is the canonical one (RFC 8288).
+/// Returns the target of the first `rel="canonical"` link in a `Link` header (RFC 8288).
 fn canonical_link(value: &str) -> Option<String> {
     let mut rest = value;
     while let Some((_, after)) = rest.split_once('<') {
         let (target, after) = after.split_once('>')?;
-        // Up to the next link.
+        // Parameters end where the next link begins.
         let parameters = after.split('<').next().unwrap_or_default();
         rest = &after[parameters.len()..];
         let mut parameters = parameters.split([';', ',']).filter_map(|field| field.split_once('='));

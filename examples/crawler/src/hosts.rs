@@ -5,14 +5,14 @@ use tidegate::ConcurrentMap;
 use crate::fetch::{FetchError, Fetched};
 use crate::report::Host;
 
-/// The figures of every host, written by many tasks at once.
+/// The statistics of every host, written by many tasks at once.
 #[derive(Debug, Default)]
 pub struct Hosts {
     by_name: ConcurrentMap<String, Host>,
 }
 
 impl Hosts {
-    /// A page, or a redirect, came.
+    /// Counts a page, but not a redirect.
     pub fn count_page(&self, host: &str, fetched: &Fetched) {
         let Fetched::Page { body, .. } = fetched else { return };
         self.change(host, |figures| {
@@ -21,7 +21,7 @@ impl Hosts {
         });
     }
 
-    /// An answer was an error.
+    /// Counts an error.
     pub fn count_error(&self, host: &str, error: &FetchError) {
         self.change(host, |figures| match error {
             FetchError::Status { code: 429, .. } => figures.too_many += 1,
@@ -31,12 +31,12 @@ impl Hosts {
         });
     }
 
-    /// A request is made again.
+    /// Counts a request that is made again.
     pub fn count_retry(&self, host: &str) {
         self.change(host, |figures| figures.retries += 1);
     }
 
-    /// All of them, the busiest first.
+    /// Returns all hosts, the one with the most pages first.
     pub fn all(&self) -> Vec<Host> {
         let mut hosts = self.by_name.values();
         hosts.sort_by(|one, two| two.pages.cmp(&one.pages).then_with(|| one.name.cmp(&two.name)));

@@ -1,7 +1,7 @@
-//! Title, text and links out of HTML, in one pass over its tokens and without a tree.
+//! Reads title, text and links out of HTML, in one pass over its tokens and without a tree.
 //!
-//! What the tree would be is followed as far as it matters here: what is in a `<template>` or in SVG, and
-//! whether the head has ended.
+//! Of the tree it follows only what matters here: whether a token is in a `<template>` or in SVG,
+//! and whether the head has ended.
 
 use std::convert::Infallible;
 
@@ -18,7 +18,7 @@ pub(crate) struct Extract {
     pub(crate) title: String,
     pub(crate) description: String,
     pub(crate) text: String,
-    /// `href` of every `a` and `area` but those that say `rel="nofollow"`, without the fragment.
+    /// `href` of every `a` and `area` without `rel="nofollow"`. Fragments are removed.
     pub(crate) hrefs: Vec<String>,
     /// The first `<base href>`.
     pub(crate) base: Option<String>,
@@ -58,7 +58,7 @@ const INLINE: [&[u8]; 17] = [
     b"small", b"span", b"strong", b"u", b"wbr",
 ];
 
-/// Elements that a head may have: the first other one ends it.
+/// Elements that may be in a head: the first other one ends it.
 const HEAD: [&[u8]; 10] = [
     b"html",
     b"head",
@@ -72,7 +72,7 @@ const HEAD: [&[u8]; 10] = [
     b"template",
 ];
 
-/// The tokens on their way to the reader, who knows how to go on after each.
+/// Passes the tokens on to the reader, which decides how the tokenizer goes on after a tag.
 struct Tags<'r>(CallbackEmitter<Events<'r>>);
 
 impl ForwardingEmitter for Tags<'_> {
@@ -87,7 +87,7 @@ impl ForwardingEmitter for Tags<'_> {
         self.0.callback_mut().0.next_state.take()
     }
 
-    /// Nobody asks whether a page is valid, and to find out costs a tenth of the time.
+    /// Nobody asks whether a page is valid, and finding it out would take a tenth of the time.
     fn should_emit_errors(&mut self) -> bool {
         false
     }
@@ -119,10 +119,10 @@ struct Reader {
     /// How the text after this tag is read.
     next_state: Option<State>,
     foreign: Foreign,
-    /// How many templates are open. Nothing in there is a part of the page.
+    /// How many templates are open. Nothing in them is a part of the page.
     templates: u32,
-    /// The hidden element that we are in, and how often it is open. What else opens and closes in
-    /// there does not matter.
+    /// The hidden element that we are in, and how many of its name are open. Other elements that
+    /// open and close in it do not matter.
     hidden: Option<(&'static [u8], u32)>,
     is_head_over: bool,
     in_title: bool,
@@ -136,19 +136,19 @@ struct Reader {
 enum Tag {
     #[default]
     Other,
-    /// It leads somewhere.
+    /// `<a>` or `<area>`.
     Link,
     Base,
     Meta,
     /// `<link>`.
     Relation,
-    /// It is no tag of HTML.
+    /// A tag of SVG or MathML.
     Foreign,
-    /// The same, and leads somewhere.
+    /// `<a>` in SVG or MathML.
     ForeignLink,
 }
 
-/// Where we are with the first `<main>`: if there is one, the text is what is in it.
+/// Where we are with the first `<main>`. If there is one, only the text in it is kept.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Main {
     #[default]
@@ -168,7 +168,7 @@ enum Attribute {
     Content,
 }
 
-/// The attributes of one tag, which come in any order. Of two with one name the first counts.
+/// The attributes of one tag, in any order. Of two with the same name, the first counts.
 #[derive(Debug, Default)]
 struct Attributes {
     href: Option<String>,
@@ -259,7 +259,7 @@ impl Reader {
             _ => Attribute::Other,
         };
         match self.attributes.slot(self.attribute) {
-            // A value need not follow.
+            // An attribute may have no value.
             Some(slot @ None) => *slot = Some(String::new()),
             _ => self.attribute = Attribute::Other,
         }
@@ -365,7 +365,7 @@ impl Reader {
     }
 }
 
-/// The tokenizer cuts its UTF-8 input at tags and quotes only, so this never replaces.
+/// The tokenizer cuts its UTF-8 input at tags and quotes only, so each piece is UTF-8, too.
 fn text(bytes: &[u8]) -> &str {
     core::str::from_utf8(bytes).unwrap_or_default()
 }

@@ -18,11 +18,11 @@ use crawler::traps::Bounds;
 use tidegate::CancelToken;
 use url::Url;
 
-/// Pages per second and host, where the host is not ours.
+/// Pages per second and host on real sites.
 const POLITE_RATE: u32 = 5;
-/// As good as no limit: what the loopback site gets.
+/// Pages per second on the loopback site: as good as no limit.
 const ANY_RATE: u32 = 1_000_000;
-/// What a shell expects of a program that Ctrl-C ended.
+/// The exit status that a shell expects of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
@@ -43,7 +43,7 @@ fn run(args: &Args) -> Result<ExitCode, String> {
     let on_interrupt = stop.clone();
     let handler = move || {
         if !on_interrupt.cancel() {
-            // The second time somebody means it.
+            // This is the second Ctrl-C.
             std::process::exit(INTERRUPTED.into());
         }
         eprintln!("stopping: what was fetched is stored; Ctrl-C again to quit now");
@@ -71,7 +71,7 @@ fn crawl_local(args: &Args, stop: CancelToken) -> Result<ExitCode, String> {
     finish(crawl(&plan(args, seeds, fetch, ANY_RATE, stop), store)?, args)
 }
 
-/// Crawls sites out there.
+/// Crawls the sites that the command line names.
 fn crawl_sites(args: &Args, stop: CancelToken) -> Result<ExitCode, String> {
     let seeds = args.seeds()?;
     let store = Store::open(&args.db).map_err(|error| error.to_string())?;
@@ -97,7 +97,7 @@ fn plan(args: &Args, seeds: Vec<Url>, fetch: FetchSettings, rate: u32, stop: Can
     }
 }
 
-/// Says how it went.
+/// Prints how it went, and returns the exit status.
 fn finish(crawled: Crawled, args: &Args) -> Result<ExitCode, String> {
     let Crawled { report, interrupted, unreachable } = crawled;
     let unreachable = unreachable.filter(|_| !interrupted);
@@ -132,7 +132,7 @@ fn missing(args: &Args) -> Result<ExitCode, String> {
 
 fn printed(result: std::io::Result<()>) -> Result<ExitCode, String> {
     match result {
-        // A reader that has seen enough, such as `head`.
+        // The reader of a pipe, such as `head`, has seen enough.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
         Err(error) => Err(format!("standard output: {error}")),
         Ok(()) => Ok(ExitCode::SUCCESS),

@@ -5,8 +5,8 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use crate::store::{Store, StoreError, immediate};
 
 impl Store {
-    /// Says that the site `name` is at `origin` (`http://host:port`) in this run. What is stored of
-    /// it moves there from where it was in the run before.
+    /// Says that the site `name` is at `origin` (`http://host:port`) in this run. Its stored
+    /// addresses move there from its origin in the run before.
     ///
     /// # Errors
     ///
@@ -29,8 +29,8 @@ impl Store {
     }
 }
 
-/// Another site may have had this port in an earlier run. Its pages go to a name that nobody has,
-/// until it is crawled again.
+/// Makes room for `name` at `origin`. Another site may have had this port in an earlier run: its
+/// pages go to an origin that no site has, until that site is crawled again.
 fn make_room(transaction: &Transaction<'_>, name: &str, origin: &str) -> rusqlite::Result<()> {
     let sql = "SELECT id FROM sites WHERE origin = ?1 AND name <> ?2";
     let other = transaction.query_row(sql, [origin, name], |row| row.get::<_, i64>(0));
@@ -46,7 +46,7 @@ fn rename(transaction: &Transaction<'_>, from: &str, to: &str) -> rusqlite::Resu
         return Ok(());
     }
     for table in ["pages", "frontier"] {
-        // '0' follows '/', so this is every address that begins with `from` and a slash.
+        // In ASCII '0' follows '/', so this is every address that begins with `from` and a slash.
         let sql = format!(
             "UPDATE {table} SET url = ?2 || substr(url, length(?1) + 1)
              WHERE url >= ?1 || '/' AND url < ?1 || '0'"

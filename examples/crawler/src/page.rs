@@ -18,24 +18,24 @@ pub struct Page {
     pub title: String,
     /// The description in the head; empty if there is none.
     pub description: String,
-    /// The text, with single spaces: of `<main>` if there is one, else of the body; no scripts, styles
-    /// or navigation.
+    /// The text of `<main>` if there is one, else of the body. It has single spaces, and no
+    /// scripts, styles or navigation.
     pub text: String,
-    /// Where it leads: `http` and `https`, absolute, as `canonical` writes it, each once, in order.
-    /// Links in the navigation are among them, those that say `nofollow` are not.
+    /// The addresses that it links to, absolute and as `address::canonical` writes them, each once,
+    /// in order. Links in the navigation are among them, links with `nofollow` are not.
     pub links: Vec<Url>,
-    /// The page is only a signpost to there (a refresh without delay).
+    /// Where a refresh without delay leads. Such a page has nothing to keep.
     pub refresh: Option<Url>,
-    /// The page says that this address, another one, is the one to keep it under.
+    /// The address under which the page asks to be kept, if it is not its own.
     pub canonical: Option<Url>,
     /// What it asks of robots.
     pub robots: Directives,
-    /// Whether some bytes were no letters and were replaced.
+    /// Whether some bytes did not fit the encoding and were replaced.
     pub lossy: bool,
 }
 
 impl Page {
-    /// Reads a page found at `url`, of which its server says `head`. What is broken is read as browsers do.
+    /// Reads a page found at `url`, whose head is `head`. It reads broken HTML as browsers do.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl Page {
         let elsewhere = |to: Url| (Some(&to) != own.as_ref()).then_some(to);
 
         let mut links = links(&base, &extract.hrefs);
-        // The header comes first.
+        // The header counts before the page.
         let header = head.refresh.as_ref().map(|refresh| (url, refresh));
         let refresh = header.or(extract.refresh.as_ref().map(|refresh| (&base, refresh)));
         let to = refresh.filter(|(_, refresh)| !refresh.to.is_empty());
@@ -65,7 +65,7 @@ impl Page {
         let of_head = head.canonical.iter().filter_map(|href| resolve(url, href));
         let of_page = extract.canonical.iter().filter_map(|href| resolve(&base, href));
         let mut named = of_head.chain(of_page);
-        // Who names two means none.
+        // A page that names two addresses names none.
         let first = named.next();
         let canonical = first.filter(|first| named.all(|other| other == *first));
         Ok(Page {
@@ -81,7 +81,7 @@ impl Page {
     }
 }
 
-/// What the links of a page are relative to (HTML standard, 4.2.3).
+/// Returns the address that the links of a page are relative to (HTML standard, 4.2.3).
 fn base(url: &Url, href: Option<&str>) -> Url {
     let base = href.and_then(|href| url.join(href).ok());
     let base = base.filter(|base| !matches!(base.scheme(), "data" | "javascript"));
@@ -89,8 +89,8 @@ fn base(url: &Url, href: Option<&str>) -> Url {
 }
 
 fn links(base: &Url, hrefs: &[String]) -> Vec<Url> {
-    // Two rounds: equal words first, because most repeats are and comparing them is cheaper than
-    // resolving; then equal addresses.
+    // First drop links that are spelt the same, as most repeats are: comparing is cheaper than
+    // resolving. Then drop links to the same address.
     let mut words = HashSet::new();
     let mut seen = HashSet::new();
     let words_once = hrefs.iter().filter(|href| words.insert(href.as_str()));

@@ -57,7 +57,7 @@ impl Count {
 }
 
 impl Live {
-    /// Says how the breakers stand, such as `closed` or `a.test open`.
+    /// Sets the state of the breakers, such as `closed`.
     pub fn set_breakers(&self, state: impl Into<String>) {
         *self.breakers.lock().unwrap_or_else(PoisonError::into_inner) = state.into();
     }
@@ -79,8 +79,8 @@ impl Live {
     }
 }
 
-/// The line on standard error, redrawn on a thread of its own; gone when dropped. Not drawn when
-/// nobody looks.
+/// The line on standard error. A thread of its own redraws it until this is dropped; it is not
+/// drawn where nobody sees it.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,

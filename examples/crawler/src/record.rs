@@ -25,7 +25,7 @@ pub struct Record {
     pub target: Target,
     /// What became of it.
     pub outcome: Outcome,
-    /// Where it leads; those already known are left alone.
+    /// The addresses that it leads to; those already known are left alone.
     pub found: Vec<Target>,
 }
 
@@ -34,9 +34,9 @@ pub struct Record {
 pub enum Outcome {
     /// It is a page.
     Stored(Body),
-    /// There is no page, for this reason: a short name, the same for all of its kind.
+    /// There is no page. The reason is a short name, the same for all addresses of its kind.
     Accounted(String),
-    /// There was no asking, for this reason of the host's: a later crawl has to see.
+    /// There is no page for now, as the host is not well: a later crawl tries again.
     Deferred(String),
 }
 
@@ -51,8 +51,8 @@ pub struct Body {
     pub text: String,
     /// The HTTP status.
     pub status: u16,
-    /// Bytes of the body as it came.
+    /// Bytes of the body, decompressed.
     pub bytes: u64,
-    /// Whether it was not UTF-8.
+    /// Whether some bytes did not fit its encoding.
     pub lossy: bool,
 }

@@ -3,13 +3,13 @@
 /// Where a page leads by itself, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refresh {
-    /// It does at once, so it is no page but a signpost.
+    /// Whether the page does so at once: then there is nothing to keep of it.
     pub(crate) at_once: bool,
-    /// As it was written; empty for the page itself.
+    /// The address as it was written; empty if the page refreshes itself.
     pub(crate) to: String,
 }
 
-/// The shared declarative refresh steps of the HTML standard, for what is in `content` or the header.
+/// Takes the shared declarative refresh steps of the HTML standard on `content` or the header.
 pub(crate) fn refresh(content: &str) -> Option<Refresh> {
     let content = content.trim_start_matches(is_space);
     let after = content.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -30,7 +30,7 @@ pub(crate) fn refresh(content: &str) -> Option<Refresh> {
     Some(Refresh { at_once, to: target(after).to_owned() })
 }
 
-/// `address`, `url=address`, `url='address' and whatever`.
+/// Returns the address in `address`, in `url=address`, or in `url='address' and whatever`.
 fn target(text: &str) -> &str {
     let key = text.get(..3).filter(|key| key.eq_ignore_ascii_case("url"));
     let value = key.and_then(|_| text[3..].trim_start_matches(is_space).strip_prefix('='));

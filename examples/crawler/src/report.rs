@@ -17,7 +17,7 @@ pub struct Report {
     pub read: u64,
     /// Pages stored.
     pub stored: u64,
-    /// Of these, not UTF-8.
+    /// Of these, pages with bytes that did not fit their encoding.
     pub lossy: u64,
     /// How many addresses were accounted for, by reason.
     pub accounted: BTreeMap<String, u64>,
@@ -42,7 +42,7 @@ pub struct Report {
 pub struct Stage {
     /// Its name.
     pub name: String,
-    /// How many it handles at once.
+    /// How many items it handles at once.
     pub workers: u64,
     /// Items that came in.
     pub input: u64,
@@ -54,7 +54,7 @@ pub struct Stage {
     pub busy: Duration,
     /// Time spent waiting for items, summed over the workers.
     pub waiting_input: Duration,
-    /// Time spent waiting for room behind, summed over the workers.
+    /// Time spent waiting for room in the next stage, summed over the workers.
     pub waiting_output: Duration,
 }
 
@@ -63,11 +63,11 @@ pub struct Stage {
 pub struct Gate {
     /// Its name.
     pub name: String,
-    /// Who came in.
+    /// Calls that were let in.
     pub entered: u64,
-    /// Who was turned away.
+    /// Calls that were refused.
     pub refused: u64,
-    /// Time spent waiting, summed over all.
+    /// Time spent waiting, summed over all calls.
     pub waited: Duration,
 }
 
@@ -103,9 +103,9 @@ impl Report {
         if self.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
-    /// What sets the pace, and how sure that is: the stage whose workers are busy the largest part of
-    /// the time; or, when no stage is busy half of it, the gate that is waited for longest. `None`
-    /// when nothing happened.
+    /// Returns what limits the speed, and its load from 0 to 1: the stage whose workers are busy
+    /// for the largest share of the time. If no stage is busy for half of it, this may be the gate
+    /// that is waited for longest. `None` if nothing happened.
     pub fn bottleneck(&self) -> Option<(&str, f64)> {
         let load = |stage: &Stage| share(stage.busy, self.elapsed, stage.workers);
         let stages = self.stages.iter().map(|stage| (stage.name.as_str(), load(stage)));
@@ -222,7 +222,7 @@ impl Report {
     }
 }
 
-/// The part of the time of `workers` that `time` is, from 0 to 1.
+/// Returns which share of the time of so many `workers` is `time`, from 0 to 1.
 fn share(time: Duration, elapsed: Duration, workers: u64) -> f64 {
     let available = elapsed.as_secs_f64() * workers.max(1) as f64;
     if available > 0.0 { (time.as_secs_f64() / available).min(1.0) } else { 0.0 }

@@ -13,7 +13,7 @@ pub struct Resume {
     pub pending: Vec<Target>,
 }
 
-/// The addresses of the origin `?1` (`http://host:port`): '0' follows '/'.
+/// SQL for the addresses of the origin `?1` (`http://host:port`): in ASCII '0' follows '/'.
 const OF_ORIGIN: &str = "url >= ?1 || '/' AND url < ?1 || '0'";
 
 impl Store {
@@ -43,7 +43,7 @@ impl Store {
         read().map_err(|error| self.error(error))
     }
 
-    /// These origins, and those that their starts were found to redirect to.
+    /// Returns these origins, and those that their starts were found to redirect to.
     ///
     /// # Errors
     ///

@@ -21,7 +21,7 @@ pub enum Permission {
     Allowed,
     /// The site asks not to.
     Disallowed,
-    /// The host would not say, which means no.
+    /// The robots.txt could not be read, which means no.
     Unknown(FetchError),
 }
 
@@ -31,7 +31,7 @@ enum Answer {
     Unknown(FetchError),
 }
 
-/// What is longer is cut here; the RFC asks for no more.
+/// How many bytes of a robots.txt are read; the RFC asks for no more.
 pub(crate) const MAX_BYTES: usize = 500 << 10;
 
 impl Robots {
@@ -40,12 +40,12 @@ impl Robots {
         Self::default()
     }
 
-    /// Whether `url` may be fetched. The first to ask about a host has its `fetch` polled, for the host's
-    /// robots.txt, with whatever retries it sees fit; others who ask meanwhile wait for it.
+    /// Returns whether `url` may be fetched. The first caller that asks about an origin drives
+    /// `fetch` for its robots.txt, retries included; others wait for that.
     ///
     /// # Errors
     ///
-    /// `fetch` did not even ask, for this reason, which all who waited for it are told; the next one may.
+    /// Why `fetch` did not even ask. Callers that waited for it get this; the next one may ask.
     pub async fn permission<F, E>(
         &self,
         url: &Url,
@@ -82,7 +82,8 @@ impl From<Result<Vec<u8>, FetchError>> for Answer {
     fn from(answer: Result<Vec<u8>, FetchError>) -> Self {
         match answer {
             Ok(bytes) => Answer::Rules(Rules::parse(&bytes, USER_AGENT)),
-            // "Unavailable" in the RFC's words: there are no rules. A 429 says nothing about them.
+            // "Unavailable" in the RFC's words: there are no rules. A 429 does not say whether
+            // there are.
             Err(FetchError::Status { code: 300..=428 | 430..=499, .. }) => {
                 Answer::Rules(Rules::default())
             }

@@ -13,13 +13,13 @@ pub(crate) struct Rules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
     allow: bool,
-    /// With `*` for any characters and `$` at the end for the end; else [`comparable`].
+    /// As [`comparable`] writes it, with `*` for any characters, and a last `$` for the end.
     pattern: String,
 }
 
 impl Rules {
-    /// The rules for `agent`; those for everybody if it is not named. Any bytes are a file: what is no
-    /// rule says nothing.
+    /// Returns the rules for `agent`, or those for everybody if it is not named. Any bytes are
+    /// accepted: a line that is no rule is ignored.
     pub(crate) fn parse(text: &[u8], agent: &str) -> Rules {
         let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
         let mut groups = Groups { agent, ..Groups::default() };
@@ -29,7 +29,7 @@ impl Rules {
         Rules { rules: groups.ours.unwrap_or(groups.everybodys) }
     }
 
-    /// The longest rule that matches decides; of two as long the one that allows.
+    /// The longest rule that matches decides; of two equally long ones, the one that allows.
     pub(crate) fn allow(&self, url: &Url) -> bool {
         let path = &url[Position::BeforePath..Position::AfterQuery];
         if self.rules.is_empty() || path == "/robots.txt" {
@@ -46,12 +46,12 @@ impl Rules {
 #[derive(Debug, Default)]
 struct Groups<'a> {
     agent: &'a str,
-    /// There is an entry as soon as we are named, even without rules.
+    /// `Some` as soon as a group names us, even one without rules.
     ours: Option<Vec<Rule>>,
     everybodys: Vec<Rule>,
     is_ours: bool,
     is_everybodys: bool,
-    /// The next agent starts a new group.
+    /// Whether the group has rules: then the next agent starts a new group.
     has_rules: bool,
 }
 
@@ -59,7 +59,7 @@ impl Groups<'_> {
     fn line(&mut self, line: &[u8]) {
         let line = line.split(|byte| *byte == b'#').next().unwrap_or_default();
         let line = line.trim_ascii();
-        // Some forget the colon.
+        // Some files lack the colon.
         let colon = line.iter().position(|byte| *byte == b':');
         let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
         let Some(end) = colon.or_else(|| line.iter().position(is_blank)) else { return };
@@ -96,7 +96,7 @@ impl Groups<'_> {
 
     fn rule(&mut self, allow: bool, pattern: &[u8]) {
         self.has_rules = true;
-        // An empty rule says nothing.
+        // An empty rule is ignored.
         if pattern.is_empty() {
             return;
         }
@@ -110,7 +110,7 @@ impl Groups<'_> {
     }
 }
 
-/// What is made comparable.
+/// What [`comparable`] rewrites.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     /// The path and query of an address.
@@ -119,9 +119,10 @@ enum Side {
     Pattern,
 }
 
-/// One spelling for all that RFC 9309, 2.2.2, calls the same: what is unreserved stands for itself and
-/// everything that is not ASCII is encoded. `*` and `$` are encoded where they are only letters (2.2.3).
-/// In a query `/` and `:` mean the same encoded or not, as in the RFC's examples.
+/// Returns one spelling of all that RFC 9309, 2.2.2, calls the same: unreserved characters are not
+/// encoded, and everything outside of ASCII is. `*` and `$` are encoded where they are ordinary
+/// characters (2.2.3). In a query `/` and `:` mean the same encoded or not, as in the RFC's
+/// examples.
 fn comparable(text: &[u8], side: Side) -> String {
     let mut same = String::with_capacity(text.len());
     let (mut at, mut in_query) = (0, false);
@@ -147,8 +148,8 @@ fn is_reserved(byte: u8) -> bool {
     b"!&'()+,;=?#[]@".contains(&byte)
 }
 
-/// Whether the path begins with what the pattern says. Each part between stars is taken where it
-/// first fits, which is never worse than a later place, so this is one pass over the path.
+/// Whether the path begins as the pattern says. Each part between stars is taken where it first
+/// fits, which is never worse than a later place, so one pass over the path is enough.
 fn is_match(pattern: &str, path: &str) -> bool {
     let (pattern, to_the_end) = match pattern.strip_suffix('$') {
         Some(pattern) => (pattern, true),
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_encoded_and_what_is_not_are_compared_as_the_rfc_says() {
-        // The rule, the path, and whether the rule is about the path.
+        // The rule, the path, and whether the rule matches the path.
         let table = [
             ("/caf\u{E9}", "/caf%c3%A9", true),
             ("/%7b", "/%7B", true),

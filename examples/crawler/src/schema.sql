@@ -6,18 +6,18 @@ CREATE TABLE pages (
     description TEXT    NOT NULL,
     text        TEXT    NOT NULL,
     status      INTEGER NOT NULL,
-    bytes       INTEGER NOT NULL,   -- of the body, as it came
-    lossy       INTEGER NOT NULL,   -- 1: it was not UTF-8
+    bytes       INTEGER NOT NULL,   -- of the body, decompressed
+    lossy       INTEGER NOT NULL,   -- 1: some bytes did not fit its encoding
     fetched_at  INTEGER NOT NULL    -- seconds since 1970
 ) STRICT;
 
--- The index over it; the words themselves are in `pages` only. `try_lock` is one word.
+-- The index over `pages`, which alone holds the text. `try_lock` is one word.
 CREATE VIRTUAL TABLE pages_index USING fts5 (
     title, description, text,
     content = 'pages', content_rowid = 'id', tokenize = 'unicode61 tokenchars _'
 );
 
--- Every address met. One leaves state 0 in the transaction that stores its page.
+-- Every address met. It leaves state 0 in the transaction that writes what became of it.
 CREATE TABLE frontier (
     id     INTEGER PRIMARY KEY,     -- the order in which they were met
     url    TEXT    NOT NULL UNIQUE,
@@ -28,7 +28,7 @@ CREATE TABLE frontier (
 
 CREATE INDEX frontier_pending ON frontier (id) WHERE state = 0;
 
--- Sites of this machine and the address that their pages have in here.
+-- Sites of this machine and the address that their pages have in this database.
 CREATE TABLE sites (
     id     INTEGER PRIMARY KEY,
     name   TEXT NOT NULL UNIQUE,

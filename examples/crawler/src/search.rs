@@ -29,13 +29,13 @@ pub struct Hit {
 
 /// Before a found word in a snippet. Pages have no control characters here.
 pub const OPEN: char = '\u{2}';
-/// After it.
+/// After a found word.
 pub const CLOSE: char = '\u{3}';
 
 const BEST: u32 = 10;
 
-/// A word in the title counts for ten in the text, one in the description for four. Ordered by
-/// `rank`, the index sorts before a snippet is made; by `bm25(…)` every hit would get one.
+/// A word in the title counts as much as ten in the text, and one in the description as four. With
+/// `ORDER BY rank` the index sorts first; with `bm25(…)` it would make a snippet of every hit.
 const SQL: &str = "
     SELECT pages.title, pages.url, snippet(pages_index, 2, char(2), char(3), '…', 24)
     FROM pages_index JOIN pages ON pages.id = pages_index.rowid
@@ -68,7 +68,7 @@ impl Store {
 }
 
 impl Hits {
-    /// Prints them, the found words in bold if the terminal can.
+    /// Prints the hits, with the found words in bold if `bold` says so.
     ///
     /// # Errors
     ///
@@ -86,13 +86,13 @@ impl Hits {
     }
 }
 
-/// Each word in quotes, so that nothing in it is query syntax.
+/// Puts each word in quotes, so that nothing in it is query syntax.
 fn query(words: &[String]) -> String {
     let quoted = words.iter().map(|word| format!("\"{}\"", word.replace(['"', '\0'], " ")));
     quoted.collect::<Vec<_>>().join(" ")
 }
 
-/// A page must not steer the terminal.
+/// Removes control characters: a page must not control the terminal.
 fn clean(text: &str, on: &str, off: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {

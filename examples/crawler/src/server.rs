@@ -37,7 +37,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The port or the threads could not be had.
+    /// The port could not be bound, or the threads not be started.
     pub fn start(site: Site, faults: Faults) -> io::Result<Server> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
@@ -106,8 +106,8 @@ fn file(bytes: Bytes, kind: &'static str) -> Response<Body> {
 
 fn empty(status: StatusCode, name: HeaderName, value: &str) -> Response<Body> {
     let answer = Response::builder().status(status).header(name, value).body(Body::empty());
-    // A path from a request line has no byte that a header may not have; if it had, it is no path
-    // of ours.
+    // Every byte in the path of a request line may be in a header. A path with any other byte is
+    // none of ours.
     answer.unwrap_or_else(|_| self::status(StatusCode::NOT_FOUND))
 }
 

@@ -12,9 +12,9 @@ use crate::bundle;
 
 /// A set of files that the loopback server offers.
 ///
-/// Every file has one address, and all others redirect to it: those of its directory if it is an
-/// `index.html`, those with a query, with letters that need no percent-encoding, with slashes that say
-/// nothing, or through a symbolic link. So a crawl meets each file once.
+/// Every file has one address, so a crawl meets it once. Its other addresses redirect there: that
+/// of the directory for an `index.html`, those with a query, with needless percent-encoding, with
+/// needless slashes, and those through a symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Site {
     /// A directory, as an absolute path without links in it.
@@ -62,7 +62,7 @@ impl Site {
         Ok(site)
     }
 
-    /// A name that stays the same from run to run, which the port does not.
+    /// Returns a name that stays the same from run to run, unlike the port.
     pub fn name(&self) -> String {
         match self {
             Site::Directory(root) => root.display().to_string(),
@@ -70,7 +70,7 @@ impl Site {
         }
     }
 
-    /// The paths to start from, percent-encoded: `/index.html`, or every HTML file if there is none.
+    /// Returns the paths to start from, encoded: `/index.html`, or else that of every HTML file.
     pub fn starts(&self) -> Vec<String> {
         let Site::Directory(root) = self else { return vec!["/index.html".to_owned()] };
         if root.join("index.html").is_file() {
@@ -98,7 +98,7 @@ impl Site {
         }
     }
 
-    /// The one path, from the root, of the file that this path is of: without symbolic links.
+    /// Returns the file's one path from the root, without symbolic links.
     fn file(&self, relative: &Path) -> Option<PathBuf> {
         match self {
             Site::Bundled => {
@@ -140,7 +140,7 @@ fn rust_documentation() -> Option<PathBuf> {
     path.join("index.html").is_file().then_some(path)
 }
 
-/// The path below the root; `None` for what would lead out of it by its words.
+/// Returns the path below the root; `None` if it has parts such as `..`, which may lead out of it.
 fn decode(path: &str) -> Option<PathBuf> {
     let decoded = percent_decode_str(path).decode_utf8().ok()?;
     if decoded.contains('\0') {
@@ -151,7 +151,7 @@ fn decode(path: &str) -> Option<PathBuf> {
     relative.components().all(is_plain).then_some(relative)
 }
 
-/// The file's real path; `None` for what is no file or what a symbolic link would lead out of the
+/// Returns the file's real path; `None` if it is no file, or if a symbolic link leads out of the
 /// root.
 fn inside(root: &Path, relative: &Path) -> Option<PathBuf> {
     let real = root.join(relative).canonicalize().ok()?;
@@ -173,7 +173,7 @@ fn collect_html(directory: &Path, prefix: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Everything in a file name but what stands for itself in an address (RFC 3986, 3.3).
+/// What is encoded in a file name: all but what stands for itself in an address (RFC 3986, 3.3).
 const IN_NAMES: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

@@ -12,20 +12,20 @@ pub use crate::store_error::StoreError;
 
 /// "TdGt": marks a database as ours.
 const APPLICATION_ID: i32 = 0x5464_4774;
-/// Of the schema.
+/// The version of the schema.
 const VERSION: i32 = 1;
-/// A writer that holds the database longer than this is another program.
+/// How long to wait for the database's lock: only another program holds it for longer.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// The crawl so far, in one SQLite file.
 ///
-/// Whoever is killed leaves a whole crawl behind: a page, its place in the index and the links that
-/// it led to come in one transaction.
+/// A crawl that is killed leaves the database whole: a page, its place in the index and the links
+/// that it led to are written in one transaction.
 #[derive(Debug)]
 pub struct Store {
     pub(crate) connection: Connection,
     pub(crate) path: PathBuf,
-    /// Held as long as this may write, so that no two crawls do.
+    /// Held as long as this may write, so that no other crawl does.
     lock: Option<File>,
 }
 
@@ -34,7 +34,7 @@ pub struct Store {
 pub struct Counts {
     /// Pages stored.
     pub pages: u64,
-    /// Of these, not UTF-8.
+    /// Of these, pages with bytes that did not fit their encoding.
     pub lossy: u64,
     /// Addresses to crawl.
     pub pending: u64,
@@ -43,8 +43,9 @@ pub struct Counts {
 }
 
 impl Store {
-    /// Opens the database at `path` for a crawl, or creates it. Nobody else opens it for one as long as this lives:
-    /// that is what the empty `.lock` file is for that appears, and stays, beside it.
+    /// Opens the database at `path` for a crawl, or creates it. As long as this lives, no other
+    /// crawl can open it. The lock is that of an empty `.lock` file beside the database, which
+    /// stays there.
     ///
     /// # Errors
     ///
@@ -59,7 +60,7 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the database at `path` for a search; it must be there. Crawls go on meanwhile.
+    /// Opens the database at `path` for a search. It must exist; a crawl may go on meanwhile.
     ///
     /// # Errors
     ///
@@ -86,7 +87,7 @@ impl Store {
         Ok(Store { connection, path: path.into(), lock: None })
     }
 
-    /// Reads only.
+    /// Returns whose database it is, without writing.
     fn owner(&self) -> Result<Owner, StoreError> {
         let number = |sql| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
         let check = || {
@@ -105,7 +106,7 @@ impl Store {
     fn prepare(&mut self) -> rusqlite::Result<()> {
         let connection = &mut self.connection;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        // A commit survives the death of the program; the last ones may be lost with the power.
+        // A commit survives the death of the program; a power failure may lose the last ones.
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "cache_size", -64 << 10)?;
         connection.pragma_update(None, "wal_autocheckpoint", 16 << 10)?;
@@ -121,8 +122,8 @@ impl Store {
         transaction.commit()
     }
 
-    /// Writes what became of a batch of addresses, in one transaction. Returns the number of pages
-    /// stored: an address that is done with is left as it is.
+    /// Writes what became of a batch of addresses, in one transaction. Returns the number of new
+    /// pages: an address that is done with stays as it is.
     ///
     /// # Errors
     ///
@@ -217,7 +218,8 @@ enum Owner {
     Nobody,
 }
 
-/// The operating system's lock on a file beside the database: it ends with the program, however that ends.
+/// Locks a file beside the database. The operating system unlocks it when the program ends, however
+/// that happens.
 fn lock(database: &Path) -> Result<File, StoreError> {
     let mut path = database.as_os_str().to_owned();
     path.push(".lock");
@@ -230,18 +232,18 @@ fn lock(database: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// A transaction that holds the writer's lock from its start: it cannot fail half-way for the lock.
+/// A transaction that has the writer's lock from its start, so that it cannot fail half-way.
 pub(crate) fn immediate(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
     connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
 }
 
-/// Whether the record is a page that was not there.
+/// Writes a record, and returns whether it is a page that was not there.
 fn write_record(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<bool> {
     let Record { target, outcome, found } = record;
     let (state, reason) = match outcome {
         Outcome::Stored(_) => (1, None),
         Outcome::Accounted(reason) => (2, Some(reason)),
-        // It is in the frontier, with the page that led to it, and stays there.
+        // The page that led to this address puts it into the frontier, where it stays.
         Outcome::Deferred(_) => return Ok(false),
     };
     let sql = "INSERT INTO frontier (url, depth, state, reason) VALUES (?1, ?2, ?3, ?4)

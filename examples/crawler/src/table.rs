@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// Rows under a heading; the first column to the left, numbers to the right.
+/// Rows under a heading; the first column is aligned to the left, and numbers to the right.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -41,12 +41,12 @@ impl fmt::Display for Table {
     }
 }
 
-/// A time to the eye, such as `12.3 s`.
+/// Writes a time for people, such as `12.3 s`.
 pub(crate) fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// A size to the eye, such as `4.2 MB`.
+/// Writes a size for people, such as `4.2 MB`.
 pub(crate) fn bytes(n: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     if n < 1000 {

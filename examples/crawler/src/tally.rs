@@ -32,7 +32,7 @@ impl From<Record> for Settled {
     }
 }
 
-/// Addresses in the report of each reason; the database has all.
+/// How many addresses of each reason the report names; the database has all.
 const NAMED: usize = 5;
 
 /// The sums over all that left the flow.
@@ -51,7 +51,7 @@ pub(crate) struct Tally {
 #[derive(Debug, Default)]
 struct Fared {
     has_pages: bool,
-    /// The first address that its host did not answer, and why.
+    /// The first address that its host failed to answer for now, and why.
     failure: Option<String>,
 }
 
@@ -92,7 +92,7 @@ impl Tally {
         *self.accounted.entry(reason).or_default() += 1;
     }
 
-    /// The first failure of an origin that failed and gave no page.
+    /// Returns the first failure of an origin without pages.
     pub(crate) fn unreachable(&self) -> Option<String> {
         let mut silent = self.by_origin.values().filter(|fared| !fared.has_pages);
         silent.find_map(|fared| fared.failure.clone())

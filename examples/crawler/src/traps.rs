@@ -13,7 +13,7 @@ use crate::address::MAX_LENGTH;
 pub struct Bounds {
     /// Links from a start.
     pub depth: NonZeroU32,
-    /// Addresses that differ in nothing but the numbers in their path and the values in their query.
+    /// Addresses that differ only in numbers of their path and values of their query.
     pub alike: NonZeroU32,
 }
 
@@ -24,17 +24,17 @@ impl Default for Bounds {
     }
 }
 
-/// Parts of a path, and how often one of them may be the same.
+/// How many parts a path may have, and how often the same part may be in it.
 const MAX_PARTS: usize = 64;
 const MAX_REPEATS: usize = 5;
 
-/// As much of an address is shown, in bytes: it is ASCII.
+/// How many bytes of an address are shown: it is ASCII, so no character is cut.
 const SHOWN: usize = 200;
 
 /// What was left out, by the reason: how many links, and the first one.
 pub type LeftOut = BTreeMap<String, (u64, String)>;
 
-/// Tells traps by their addresses.
+/// Recognizes traps by their addresses.
 #[derive(Debug)]
 pub(crate) struct Traps {
     bounds: Bounds,
@@ -48,18 +48,18 @@ impl Traps {
         Self { bounds, shapes: ConcurrentMap::new(), left_out: ConcurrentMap::new() }
     }
 
-    /// Counts an address that is known.
+    /// Counts an address of an earlier run.
     pub(crate) fn count(&self, url: &Url) {
         if let Some(shape) = shape(url) {
             self.add(shape);
         }
     }
 
-    /// Counts an address met for the first time, `depth` links from a start; or leaves it out.
+    /// Counts an address met for the first time, `depth` links from a start, unless it is a trap.
     pub(crate) fn admit(&self, url: &Url, depth: u32) -> bool {
         let reason = self.trap(url, depth);
         if let Some(reason) = &reason {
-            // The report has one line for it.
+            // The report has one line for the address.
             let (start, end) = (url.as_str().get(..SHOWN), url.as_str().get(SHOWN..));
             let mark = if end.is_some_and(|end| !end.is_empty()) { "…" } else { "" };
             let first = (1, start.unwrap_or(url.as_str()).to_owned() + mark);
@@ -86,7 +86,7 @@ impl Traps {
         if count > MAX_PARTS {
             return Some(format!("a path of more than {MAX_PARTS} parts"));
         }
-        // With fewer none can be there so often.
+        // A path of fewer parts cannot have one of them so often.
         if count > MAX_REPEATS && parts().any(|part| repeats(part) > MAX_REPEATS) {
             return Some("a path that repeats itself".to_owned());
         }
@@ -95,7 +95,7 @@ impl Traps {
         is_too_many.then(|| format!("more than {alike} addresses that are alike (--max-alike)"))
     }
 
-    /// One more of this shape. Returns how many there are.
+    /// Counts an address of this shape, and returns how many there are.
     fn add(&self, shape: String) -> u32 {
         let mut count = 1;
         self.shapes.upsert(
@@ -110,8 +110,8 @@ impl Traps {
     }
 }
 
-/// The address with a `0` for each number in its path and without the values in its query; `None` if
-/// it has neither, and so stands alone.
+/// Returns the address with a `0` for each number in its path and without the values in its query;
+/// `None` if it has neither numbers nor a query, as then no other is like it.
 fn shape(url: &Url) -> Option<String> {
     let is_digit = |c: char| c.is_ascii_digit();
     if url.query().is_none() && !url.path().contains(is_digit) {

@@ -19,13 +19,13 @@ use crate::record::Target;
 use crate::report::Gate as Row;
 use crate::robots::{MAX_BYTES, Permission, Robots};
 
-/// Hosts that are remembered at once.
+/// How many hosts are remembered at once.
 const MAX_HOSTS: usize = 10_000;
-/// A host whose breaker stays open for longer than this is not waited for.
+/// How long a visit waits for its host's breaker, and the longest pause that a host can ask for.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Of many hosts each may have this part of the connections.
+/// However many hosts there are, each may have at least one in so many connections.
 const MOST_SHARES: usize = 4;
-/// What the requests under way have, at the end of the crawl.
+/// How long the end of the crawl waits for requests under way.
 const FAREWELL: Duration = Duration::from_millis(100);
 
 /// Everything that stands between an address and its page.
@@ -34,7 +34,7 @@ pub struct Visitor {
     breakers: KeyedBreaker<String, SystemClock, Announcer>,
     limiters: KeyedLimiter<String>,
     connections: Semaphore,
-    /// How many of them each host may have, and those of each host.
+    /// How many connections each host may have, and the semaphore of each host.
     share: usize,
     shares: ConcurrentMap<String, Arc<Semaphore>>,
     pool: WorkerPool,
@@ -64,15 +64,15 @@ pub struct Visit {
 pub enum Missing {
     /// For this reason, for good.
     Because(String),
-    /// For this reason of the host's, which may be over in the next crawl.
+    /// For now: the host is not well, and may be in the next crawl.
     ForNow(String),
-    /// The crawl was stopped first; the next one has to see.
+    /// The crawl was stopped first; the next one tries again.
     Stopped,
 }
 
 impl Visitor {
-    /// A visitor of so many `hosts` that opens at most `connections` at once and asks each host at most
-    /// `rate` times a second, until `stop` is cancelled.
+    /// Creates a visitor of so many `hosts`. Until `stop` is cancelled, it opens at most
+    /// `connections` at once, and asks each host at most `rate` times a second.
     ///
     /// # Errors
     ///
@@ -87,7 +87,8 @@ impl Visitor {
     ) -> std::io::Result<Self> {
         let max_hosts = MAX_HOSTS.try_into().expect("not zero");
         let quota = Quota::per_second(rate);
-        // Half of the last twenty answers, to bear a bad moment; briefly at first, to try again soon.
+        // Trip at half of the last twenty, to bear a bad moment; open briefly at first, to try
+        // again soon.
         let rule = TripRule::failure_rate(0.5, Window::count(20)).minimum_calls(10);
         let open_for = OpenFor::exponential(Duration::from_millis(200), Duration::from_secs(30));
         let builder = Breaker::builder().trip_on(rule).open_for(open_for);
@@ -95,7 +96,7 @@ impl Visitor {
         Ok(Self {
             breakers: breakers.expect("the settings are constants in range"),
             limiters: KeyedLimiter::new(quota, max_hosts),
-            // One that is slow must leave some to the others.
+            // A slow host must leave some connections to the others.
             share: connections.get().div_ceil(hosts.clamp(1, MOST_SHARES)),
             shares: ConcurrentMap::new(),
             connections: Semaphore::builder(connections.get()).clock(SystemClock).build(),
@@ -115,7 +116,7 @@ impl Visitor {
         })
     }
 
-    /// Fetches an address, with patience.
+    /// Fetches an address, and tries again after failures that may pass.
     pub async fn visit(&self, target: Target) -> Visit {
         let url = Url::parse(&target.url).expect("only parsed addresses are in the frontier");
         self.live.in_flight.add(1);
@@ -129,11 +130,11 @@ impl Visitor {
 
     /// Takes no more visits, and does not wait for a server that is slow to answer the last ones.
     pub fn close(&self) {
-        // Threads that are still at it are let go; nobody wants what they would bring.
+        // Threads that are still fetching are left behind: nobody needs their results.
         _ = self.pool.shutdown().wait_timeout(FAREWELL);
     }
 
-    /// The figures of the hosts.
+    /// Returns the statistics of the hosts.
     pub fn hosts(&self) -> &Hosts {
         &self.hosts
     }
@@ -196,8 +197,8 @@ impl Visitor {
         Ok(fetched)
     }
 
-    /// Asks until there is an answer, or no hope of one. The outer error is final, whatever the server
-    /// would say.
+    /// Asks until there is an answer, or no hope of one. The inner error is that of the last
+    /// attempt; the outer one, of a gate or the pool, is final.
     async fn ask<T: Send + 'static>(
         &self,
         url: &Url,
@@ -239,7 +240,7 @@ impl Visitor {
             let mut pass = pass.map_err(|_| for_now("circuit open"))?.map_err(for_now)?;
             let connection =
                 ((&limiter, &*share), &self.connections).enter().await.map_err(for_now)?;
-            // The host may have gone down while this visit queued for the other two.
+            // The host may have gone down while this visit waited at the other gates.
             if pass.renew().is_ok() {
                 break (pass, connection);
             }
@@ -281,7 +282,7 @@ fn for_now(reason: impl Display) -> Missing {
     Missing::ForNow(reason.to_string())
 }
 
-/// Host and port: what a limiter and a breaker belong to.
+/// Returns host and port: each such pair has a limiter and a breaker.
 pub fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))

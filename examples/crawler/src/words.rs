@@ -5,8 +5,8 @@ use std::collections::HashMap;
 /// Words outside these lengths (in bytes) say little, or are no words.
 const LENGTHS: std::ops::RangeInclusive<usize> = 3..=32;
 
-/// How often each word occurs in `text`, in lower case, in no order. A word is a run of letters,
-/// digits and underscores that is not a number.
+/// Returns how often each word occurs in `text`, in lower case, in no order. A word is a run of
+/// letters, digits and underscores that does not begin with a digit.
 pub fn count_words(text: &str) -> Vec<(String, u32)> {
     let text = text.to_lowercase();
     let mut counts: HashMap<&str, u32> = HashMap::new();

@@ -1,4 +1,4 @@
-//! The program, as it is called: what goes wrong is said in one line.
+//! The program as a command: it reports every failure in one line.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -116,7 +116,7 @@ fn a_crawl_into_a_locked_database_is_refused() {
     assert!(refusal(directory.path(), &["--site", site]).contains("locked"));
 }
 
-/// The addresses of the pages in the database, as far as it is there yet.
+/// Returns the addresses of the pages in the database; none if there is no database yet.
 fn pages(database: &Path) -> Vec<String> {
     let read = || {
         let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;

@@ -17,8 +17,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tidegate::CancelToken;
 
-/// The HTML pages of the bundle that links lead to; `private/` is forbidden by robots.txt, `notes/old.html` only says
-/// where to go on.
+/// The HTML pages of the bundle that are stored. Two are not: robots.txt forbids `private/`, and
+/// `notes/old.html` only refreshes to another page.
 const PAGES: [&str; 16] = [
     "/index.html",
     "/notes/back-pressure.html",
@@ -46,7 +46,7 @@ fn plan(server: &Server, executor: Executor, stop: &CancelToken) -> Plan {
         executor,
         concurrency: 4.try_into().unwrap(),
         rate: 1_000_000,
-        // Shorter than the server's hangs, so that each costs little.
+        // The timeout is shorter than the server's hangs, so that each costs little.
         bounds: Bounds::default(),
         fetch: FetchSettings {
             timeout: Duration::from_millis(200),
@@ -104,7 +104,7 @@ fn every_page_is_stored_once_in_spite_of_all_faults_by_every_executor() {
 fn a_stopped_crawl_loses_nothing_and_the_next_one_completes_it() {
     let directory = TempDir::new().unwrap();
     let database = directory.path().join("crawl.db");
-    // Stopped before it begins, at once after, and at some point in the middle.
+    // Stopped before the crawl begins, just after it has begun, and somewhere in the middle.
     for delay in [Duration::ZERO, Duration::from_micros(1), Duration::from_millis(30)] {
         let stop = CancelToken::new();
         let timed = stop.child_with_timeout(&tidegate::SystemClock, delay);

@@ -1,6 +1,6 @@
-//! The whole program under faults of the world: killed at any moment, a disk that fills up, connections that are cut.
+//! The whole program under faults from outside: killed, on a full disk, with cut connections.
 //!
-//! Each ends with the same two numbers: pages lost, and pages there twice. Both are zero.
+//! Each test ends with two numbers: pages lost, and pages stored twice. Both are zero.
 #![allow(clippy::std_instead_of_core, reason = "a test of an ordinary program on std")]
 
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ fn command(directory: &Path, start: &str) -> Command {
     command
 }
 
-/// Runs to the end, and demands that it is a good one.
+/// Runs the crawler to its end, and demands success.
 fn complete(directory: &Path, start: &str) -> Output {
     let output = command(directory, start).output().unwrap();
     assert!(output.status.success(), "{output:?}");
@@ -48,7 +48,7 @@ fn lost_and_twice(directory: &Path) -> (usize, usize) {
     (PAGES - distinct.len(), urls.len() - distinct.len())
 }
 
-/// Demands that docs/testing.md says of this test how often it tried, and that no page was lost and none is there twice.
+/// Demands that docs/testing.md says how often this test tried, and no page lost or stored twice.
 fn demand_documented(test: &str, tried: &str) {
     let page = include_str!("../../../docs/testing.md");
     let row = page.lines().find(|row| row.starts_with('|') && row.contains(test)).unwrap();
@@ -58,9 +58,9 @@ fn demand_documented(test: &str, tried: &str) {
 
 /// How often the crawler is killed.
 const KILLS: usize = 20;
-/// To so much are files limited, in units of 512 bytes or of 1 KiB, as the shell likes: from hardly a file to nearly all of it.
+/// Limits of a file's size in the shell's units (512 bytes or 1 KiB), from tight to nearly enough.
 const ROOM: [u32; 6] = [8, 40, 60, 80, 100, 120];
-/// At least so many connections are cut.
+/// How many connections are cut at least.
 const CUTS: usize = 20;
 
 #[test]
@@ -71,7 +71,7 @@ fn killed_at_any_moment_it_loses_no_page_and_has_none_twice() {
     for round in 0..KILLS {
         let directory = TempDir::new().unwrap();
         let mut child = command(directory.path(), &start).stdout(Stdio::null()).spawn().unwrap();
-        // Some time, longer each round; how long does not matter.
+        // Each round lets it run for longer; for how long exactly does not matter.
         (0..1_000 * round).for_each(|_| thread::yield_now());
         // SIGKILL.
         child.kill().unwrap();
@@ -120,7 +120,7 @@ fn a_disk_that_fills_up_is_said_to_and_costs_no_page() {
     demand_documented("a_disk_that_fills_up_is_said_to_and_costs_no_page", &tried);
 }
 
-/// Passes connections on, and cuts two of three after so many bytes of the answer. Returns its origin.
+/// Starts a proxy that cuts two of three answers after so many bytes. Returns its origin.
 fn cutting_proxy(server: &Server, after: usize, cut: Arc<AtomicUsize>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -140,7 +140,7 @@ fn cutting_proxy(server: &Server, after: usize, cut: Arc<AtomicUsize>) -> String
     origin
 }
 
-/// Copies until the end, or so many bytes; returns whether it was cut.
+/// Copies until the end, or so many bytes, and returns whether it stopped at the bytes.
 fn pass_on(mut from: &TcpStream, mut to: &TcpStream, mut budget: usize) -> bool {
     let mut buffer = [0; 256];
     while budget > 0 {
@@ -162,7 +162,7 @@ fn connections_that_are_cut_cost_no_page() {
     for after in [1, 200, 700] {
         let directory = TempDir::new().unwrap();
         let start = format!("{}/index.html", cutting_proxy(&server, after, cut.clone()));
-        // What is given up for this time is there for the next.
+        // An address that is given up in one run is tried again in the next.
         for _ in 0..20 {
             let output = command(directory.path(), &start).output().unwrap();
             if String::from_utf8_lossy(&output.stdout).starts_with("nothing left") {

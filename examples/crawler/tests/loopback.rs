@@ -35,7 +35,7 @@ fn directory(files: &[(&str, &str)]) -> (TempDir, Site) {
     (directory, site)
 }
 
-/// The body, and the faults met on the way.
+/// Returns the body, and the faults met on the way.
 fn with_retries(
     fetcher: &Fetcher,
     server: &Server,
@@ -142,7 +142,7 @@ fn what_is_not_a_page_has_a_name() {
 
 #[test]
 fn a_host_where_nobody_listens_is_unreachable() {
-    // The port is free again when the listener is dropped, which a server's end does in its own time.
+    // A listener that is dropped frees its port at once; a server that ends may take a while.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
     drop(listener);

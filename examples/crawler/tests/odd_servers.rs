@@ -1,4 +1,4 @@
-//! Servers that send a crawler away, or let it wait, over real HTTP.
+//! Servers that redirect a crawler, or keep it waiting, over real HTTP.
 #![allow(clippy::std_instead_of_core, reason = "a test of an ordinary program on std")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -21,7 +21,7 @@ use crawler::traps::Bounds;
 use tempfile::TempDir;
 use tidegate::CancelToken;
 
-/// A server that answers each path by this status line, with headers. Returns its origin.
+/// Starts a server that answers with the status line and headers of `answer`. Returns its origin.
 fn serving(answer: impl Fn(&str) -> String + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -37,7 +37,7 @@ fn serving(answer: impl Fn(&str) -> String + Send + 'static) -> String {
     origin
 }
 
-/// A server that answers every path but robots.txt by a redirect.
+/// Starts a server that answers every path but robots.txt by a redirect.
 fn redirecting(to: impl Fn(&str) -> String + Send + 'static) -> String {
     serving(move |path| match path {
         "/robots.txt" => "404 Not Found".to_owned(),
@@ -79,7 +79,7 @@ fn a_start_that_moved_is_crawled_where_it_is_and_resumed_there() {
     assert!(shown.starts_with("nothing left to crawl"), "{shown}");
 }
 
-/// Crawls `origin`, is stopped as soon as `asked` says so, and returns how long it took from there.
+/// Crawls `origin`, stops as soon as `asked` gets a message, and returns how long stopping took.
 fn stopped(origin: String, asked: &Receiver<()>) -> Duration {
     let directory = TempDir::new().unwrap();
     let stop = CancelToken::new();

@@ -1,4 +1,4 @@
-//! Servers that mean harm, or do it.
+//! Servers that do harm, on purpose or not.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,8 +11,8 @@ use crawler::traps::Bounds;
 
 use crate::server::{Answer, plan, run, serve};
 
-/// A server that does as it likes with each connection, on a thread of its own; the path is what it is
-/// asked for. Returns its origin.
+/// Starts a server that calls `answer` for each connection, with the path asked for, on a thread of
+/// its own. Returns its origin.
 fn hostile(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
@@ -41,7 +41,7 @@ const CHUNKED: &str = "Transfer-Encoding: chunked\r\n\r\n";
 const NOT_FOUND: &str = "HTTP/1.1 404 -\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const HTML: &str = "HTTP/1.1 200 -\r\nContent-Type: text/html\r\nConnection: close\r\n";
 
-/// A server with one page, in this way.
+/// Starts a server of one page, which `page` sends.
 fn with_page(page: fn(&mut TcpStream)) -> String {
     hostile(move |path, stream| match path {
         "/" => page(stream),
@@ -136,7 +136,7 @@ fn servers_that_do_harm_cost_their_own_pages_and_each_has_its_reason() {
     assert_eq!((report.read, report.stored), (14, 1), "{report}");
 }
 
-/// A byte now and then, as long as somebody reads.
+/// Waits a little and sends a byte, unless the client has gone; returns whether that went well.
 fn drips(stream: &mut TcpStream) -> bool {
     _ = stream.set_read_timeout(Some(Duration::from_millis(20)));
     let is_gone = matches!(std::io::Read::read(stream, &mut [0]), Ok(0));
@@ -174,7 +174,7 @@ fn ten_thousand_links_on_a_page_are_ten_thousand_addresses() {
     assert_eq!((pages.len(), report.pending), (20, 10_001 - 20), "{report}");
 }
 
-/// A number without digits in it.
+/// Writes a number in letters instead of digits.
 fn letters(n: u32) -> String {
     n.to_string().bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
 }
@@ -215,7 +215,7 @@ fn a_trap_without_end_ends_at_its_bound() {
 
 #[test]
 fn a_host_that_is_slow_with_its_robots_txt_holds_up_no_other() {
-    // The slow one answers when the other host has been read to its end.
+    // The slow host answers when the other host has been read to its end.
     let done = Arc::new((Mutex::new(false), Condvar::new()));
     let (wait, tell) = (done.clone(), done);
     let slow = hostile(move |path, stream| {
@@ -249,7 +249,7 @@ fn a_host_that_is_slow_with_its_robots_txt_holds_up_no_other() {
 
 #[test]
 fn a_host_that_is_slow_with_its_pages_leaves_connections_to_the_others() {
-    // No page of the slow host is answered before the last one of the other is asked for.
+    // The slow host answers no page until the last page of the other host is asked for.
     let done = Arc::new((Mutex::new(false), Condvar::new()));
     let (wait, tell) = (done.clone(), done);
     let slow = hostile(move |path, stream| {

@@ -1,4 +1,4 @@
-//! A site of tricky pages: one situation a row, with what is expected of it and the standard that says so.
+//! Tricky pages: one situation a row, with what is expected and the standard that says so.
 #![allow(clippy::std_instead_of_core, reason = "a test of an ordinary program on std")]
 
 mod contents;
@@ -16,7 +16,7 @@ fn a_tricky_site_is_crawled_as_a_browser_and_the_standards_would() {
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), situations.len(), wrong.join("\n"));
 }
 
-/// What is not as expected.
+/// Returns what is not as expected.
 fn fault(situation: &Situation) -> Option<String> {
     let Situation { what, standard, answers, start, pages, without, unasked } = situation;
     let crawled = server::crawled(answers.clone(), start);

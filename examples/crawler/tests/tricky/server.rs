@@ -16,12 +16,12 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tidegate::CancelToken;
 
-/// What a path is answered by, without the head's end: `{origin}` in it is the server's own.
+/// The answer to a path. `{origin}` in its headers and body stands for the server's own origin.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) path: &'static str,
     pub(crate) status: &'static str,
-    /// Each with its line's end.
+    /// Each header ends with a line break.
     pub(crate) headers: String,
     pub(crate) body: Vec<u8>,
 }
@@ -31,13 +31,13 @@ pub(crate) struct Answer {
 pub(crate) struct Crawled {
     /// Path and text of each page.
     pub(crate) pages: BTreeMap<String, String>,
-    /// Path and reason of what is no page.
+    /// Path and reason of each address without a page.
     pub(crate) without: BTreeMap<String, String>,
     /// The paths that were asked for.
     pub(crate) asked: BTreeSet<String>,
 }
 
-/// Serves these answers, and 404 for the rest. Returns the origin, and what is asked for.
+/// Serves these answers, or else 404. Returns the origin, and the set of paths asked for.
 pub(crate) fn serve(answers: Vec<Answer>) -> (String, Arc<Mutex<BTreeSet<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -85,7 +85,7 @@ fn raw(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// How all these crawls are done.
+/// Returns the plan that all these crawls follow.
 pub(crate) fn plan(seeds: &[String]) -> Plan {
     let origin = |seed: &String| url::Url::parse(seed).unwrap().origin().ascii_serialization();
     Plan {
@@ -119,7 +119,7 @@ pub(crate) fn run(plan: &Plan) -> (Report, BTreeMap<String, String>, BTreeMap<St
     (report, pages, without)
 }
 
-/// Crawls the answers from the start `{origin}/` or where `start` says.
+/// Crawls the answers from `start`, in which `{host}` and `{origin}` stand for the server's own.
 pub(crate) fn crawled(answers: Vec<Answer>, start: &str) -> Crawled {
     let (origin, asked) = serve(answers);
     let host = origin.trim_start_matches("http://");

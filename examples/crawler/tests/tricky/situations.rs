@@ -16,7 +16,7 @@ pub(crate) struct Situation {
     pub(crate) start: &'static str,
     /// All pages that are stored: the path, or `path=text`.
     pub(crate) pages: &'static [&'static str],
-    /// Some of what is not: `path: reason`.
+    /// Some of the addresses without a page: `path: reason`.
     pub(crate) without: &'static [&'static str],
     /// Paths that must not be asked for.
     pub(crate) unasked: &'static [&'static str],
