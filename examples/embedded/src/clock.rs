@@ -8,14 +8,14 @@ use tidegate::ManualClock;
 
 pub const MS: Duration = Duration::from_millis(1);
 
-/// So many cycles a millisecond: QEMU's core runs at 12 MHz.
+/// How many cycles make a millisecond: QEMU's core runs at 12 MHz.
 const CYCLES: u32 = 12_000;
 
-/// What the interrupt turns. `None` until there is a heap.
+/// The clock that the interrupt turns. `None` until there is a heap.
 static CLOCK: critical_section::Mutex<RefCell<Option<ManualClock>>> =
     critical_section::Mutex::new(RefCell::new(None));
 
-/// Makes the clock and starts the timer that turns it; needs the heap.
+/// Makes the clock, which needs the heap, and starts the timer that turns it.
 pub fn start(mut systick: SYST) -> ManualClock {
     let clock = ManualClock::new();
     critical_section::with(|cs| *CLOCK.borrow_ref_mut(cs) = Some(clock.clone()));

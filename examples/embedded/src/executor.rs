@@ -1,4 +1,4 @@
-//! A tiny executor: polls what was woken, and lets the core sleep until an interrupt when nothing was.
+//! A tiny executor: it polls tasks that were woken, or else lets the core sleep until an interrupt.
 
 use alloc::{boxed::Box, vec::Vec};
 use core::{
@@ -7,13 +7,13 @@ use core::{
     task::{Context, Waker},
 };
 
-// Not `core`'s and `alloc`'s: a Cortex-M0 has neither a swap nor an `Arc` of theirs.
+// Not from `core` and `alloc`, whose atomics have no swap on a Cortex-M0, and which lack `Arc`.
 use tidegate::primitive::{
     Arc, OnWake, Wakeable,
     atomic::{AtomicBool, Ordering},
 };
 
-/// Set from the interrupt that wakes, as well as from tasks.
+/// Set from the interrupt that wakes a task, as well as from tasks.
 struct Flag(AtomicBool);
 
 impl OnWake for Flag {
@@ -51,7 +51,7 @@ impl<'a> Executor<'a> {
                 task.future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
             });
             if is_idle {
-                // The tick comes anyway, so a wake-up between the look and the sleep is late by one tick at most.
+                // The tick comes anyway: a wake-up before the sleep is one tick late at most.
                 cortex_m::asm::wfi();
             }
         }

@@ -1,5 +1,5 @@
-//! Firmware with the patterns, under a tiny executor and a clock that the SysTick interrupt turns: all seven on a Cortex-M3,
-//! and the five that need no compare-and-swap on a Cortex-M0.
+//! Firmware with the patterns, under a tiny executor and a clock that the SysTick interrupt turns:
+//! all seven on a Cortex-M3, and on a Cortex-M0 the five that need no compare-and-swap.
 //!
 //! ```text
 //! SysTick, each millisecond ─▶ the clock advances ─▶ wakers are called, from within the interrupt
@@ -28,7 +28,7 @@ const HEAP_SIZE: usize = 40 * 1024;
 #[entry]
 fn main() -> ! {
     static mut MEMORY: [u8; HEAP_SIZE] = [0; HEAP_SIZE];
-    // SAFETY: once, before the first allocation; nobody else has this memory.
+    // SAFETY: this runs once, before the first allocation; nobody else has this memory.
     unsafe { HEAP.init(MEMORY.as_mut_ptr() as usize, HEAP_SIZE) };
     let clock = clock::start(cortex_m::Peripherals::take().expect("taken once").SYST);
 

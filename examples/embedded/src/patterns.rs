@@ -12,7 +12,7 @@ mod worker_pool;
 
 use tidegate::ManualClock;
 
-/// The queues of the last two need a compare-and-swap, which a Cortex-M0 has not.
+/// The queues of the last two need a compare-and-swap, which a Cortex-M0 does not have.
 pub const ALL: &[fn(&ManualClock)] = &[
     semaphore::run,
     rate_limiter::run,

@@ -1,18 +1,20 @@
-//! Guards a call with a circuit breaker, a rate limiter and a semaphore together: `cargo run -p guarded`.
+//! Guards a call with a circuit breaker, a rate limiter and a semaphore: `cargo run -p guarded`.
 //!
 //! ```text
 //! (breaker.fail_fast(), (&limiter, &semaphore))
-//!   │                     │         └ at most 4 in flight: taken last, so no call holds a permit while it waits for a token
-//!   │                     └ at most so many a second: waits for its turn
-//!   └ is the server well? first, and refuses at once: to a server that is down nothing is due, neither token nor place
+//!   │                     │         └ at most 4 in flight
+//!   │                     └ at most so many a second: a call waits for its turn
+//!   └ is the server well? if not, it refuses at once
 //! ```
 //!
-//! A row enters from left to right. A call that is refused further right, or gives up waiting, gives back what it got
-//! further left, as if it had never been there. A call that had to wait asks the breaker again before it goes: the server
-//! may have gone down meanwhile. The result of a call that was let in settles all three, each by its own rule: the breaker
-//! counts it, the semaphore gets its permit back, the token stays spent.
+//! A row enters from left to right: a call to a server that is down takes no token and no permit,
+//! and a call that waits for a token holds no permit. A call that a later gate refuses, or that
+//! gives up waiting, gives back what the earlier gates gave it, as if it had never been there. A
+//! call that had to wait asks the breaker again before it goes: the server may have gone down
+//! meanwhile. The result of a call that was let in settles all three gates, each by its own rule:
+//! the breaker counts it, the semaphore gets its permit back, the token stays spent.
 //!
-//! The row borrows, and a task that has the guards in an `Arc` can still be spawned, in any executor.
+//! The row borrows its gates. Still, a task that holds them in an `Arc` can be spawned anywhere.
 
 use std::{
     sync::{
@@ -41,9 +43,9 @@ pub struct Guards {
 pub type Gates<'a> = (&'a FailFast, (&'a RateLimiter, &'a Semaphore));
 
 impl Guards {
-    /// Creates the guards of a server that takes 500 requests a second, 5 at once, and rests for 20 ms when it is down.
+    /// Creates the guards: 500 requests a second, in bursts of 5; a breaker stays open for 20 ms.
     pub fn new() -> Self {
-        // The line to swap for the quota of your API, for example `presets::GITHUB_REST_AUTHENTICATED`.
+        // Put the quota of your API here, for example `presets::GITHUB_REST_AUTHENTICATED`.
         let quota = Quota::per_second(500).burst(5);
         let breaker = Breaker::builder()
             .trip_on(TripRule::consecutive(3))
@@ -104,7 +106,7 @@ pub struct Tale {
     pub refused: u32,
 }
 
-/// Calls `server` behind `guards` until it has answered `answers` times. The same future for a task and a thread.
+/// Calls `server` behind `guards` until it has answered `answers` times, in a task or a thread.
 pub async fn visit(guards: Arc<Guards>, server: Arc<Server>, answers: u32) -> Tale {
     let mut tale = Tale::default();
     let gates = guards.gates();

@@ -1,4 +1,4 @@
-//! What the guards did, whoever waits.
+//! The guards do the same for every waiter, task or thread.
 
 use std::{sync::Arc, thread};
 
@@ -13,11 +13,11 @@ fn shared() -> (Arc<Guards>, Arc<Server>) {
 fn a_server_that_is_down_is_left_alone_and_found_again() {
     let (guards, server) = shared();
     let tale = visit(guards.clone(), server, 20).wait();
-    // Three failures trip it; two probes fail, a third one is answered.
+    // Three failures trip the breaker; two probes fail, and a third one is answered.
     assert_eq!((tale.answered, tale.failed), (20, 5));
     let stats = guards.breaker().stats();
     assert!(stats.trips >= 1, "{stats:?}");
-    // How often depends on when the breaker was asked, but every refusal was told.
+    // How often it refused depends on when it was asked, but each refusal reached its caller.
     assert_eq!(stats.refused, u64::from(tale.refused));
     assert_eq!(stats.state, State::Closed);
     assert_eq!(guards.free_permits(), 4);

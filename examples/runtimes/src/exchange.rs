@@ -1,4 +1,4 @@
-//! What is asked: tide gauges behind a telephone exchange.
+//! The service that is called: tide gauges behind a telephone exchange.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering},
@@ -10,7 +10,7 @@ use tidegate::{SystemClock, Timer};
 /// How long a call takes.
 const CALL: Duration = Duration::from_millis(1);
 
-/// The exchange through which all gauges are called. It is out of order from its 10th to its 14th call.
+/// The exchange through which all gauges are called. It fails from its 10th to its 14th call.
 #[derive(Debug, Default)]
 pub struct Exchange {
     calls: AtomicU32,
@@ -48,11 +48,11 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Understands an answer.
+    /// Parses an answer.
     ///
     /// # Errors
     ///
-    /// If it is none.
+    /// If it is not a coast and a number.
     pub fn parse(answer: &str) -> Result<Self, String> {
         let (coast, level) = answer.split_once(' ').ok_or("an answer has two words")?;
         let level = level.parse().map_err(|error| format!("{level:?}: {error}"))?;

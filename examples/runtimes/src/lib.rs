@@ -1,5 +1,5 @@
-//! One function with all seven patterns in it, driven by tokio, by smol, by async-std, and by plain threads: `cargo run -p
-//! runtimes`.
+//! One function with all seven patterns, driven by tokio, smol, async-std and plain threads:
+//! `cargo run -p runtimes`.
 //!
 //! ```text
 //!  gauges ──▶ call ──────────────────▶ read ──────────▶ log
@@ -10,8 +10,9 @@
 //!  └─────────────────────────── pipeline ─────────────────┘
 //! ```
 //!
-//! [`survey`] knows no runtime. What it needs of one is that somebody drives its future and, beside it, that of the
-//! batcher: [`in_tokio`], [`in_smol`], [`in_async_std`] and [`on_threads`] are a line or two each.
+//! [`survey`] knows no runtime. It only needs somebody who drives two futures side by side, its own
+//! and that of the batcher: [`in_tokio`], [`in_smol`], [`in_async_std`] and [`on_threads`] do that
+//! in a line or two each.
 #![forbid(unsafe_code)]
 
 use std::{
@@ -38,12 +39,12 @@ pub type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Why a survey can fail.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// What a survey has found, which is the same whoever drives it, and what it took.
+/// What a survey has found, which is the same in every runtime, and how the patterns fared.
 #[derive(Debug)]
 pub struct Report {
     /// What was found.
     pub found: Found,
-    /// How often the breaker left the exchange alone.
+    /// How often the breaker tripped.
     pub trips: u64,
     /// How many batches the rows were written in.
     pub batches: u64,
@@ -66,7 +67,8 @@ pub struct Found {
 ///
 /// If a gauge could not be reached in six attempts, or the pool's threads could not be started.
 pub async fn survey(drive: impl FnOnce(Background)) -> Result<Report, Failure> {
-    // Whether at all, how often, how many at once. Left to right: who waits for a line has its token already.
+    // The breaker decides whether to call at all, the limiter how often, the semaphore how many at
+    // once: a call that waits for a line has its token already.
     let exchange = Exchange::default();
     let breaker = Breaker::builder()
         .trip_on(TripRule::consecutive(3))
@@ -117,7 +119,7 @@ pub async fn survey(drive: impl FnOnce(Background)) -> Result<Report, Failure> {
     })
 }
 
-/// Writes readings, and says in which row each is.
+/// Writes readings to the log, and returns the row of each.
 fn write() -> impl FnMut(Vec<Reading>) -> Result<Vec<usize>, Infallible> {
     let mut log = Vec::new();
     move |readings| {
@@ -130,7 +132,7 @@ fn write() -> impl FnMut(Vec<Reading>) -> Result<Vec<usize>, Infallible> {
 /// A survey in a runtime, or in none.
 pub type Way = fn() -> Result<Report, Failure>;
 
-/// A survey in tokio: a task for the flow, with the row of gates in it, and one for the batcher.
+/// A survey in tokio: one task drives the flow, gates included, and another one the batcher.
 ///
 /// # Errors
 ///

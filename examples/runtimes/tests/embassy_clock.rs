@@ -15,7 +15,7 @@ use tidegate::{Clock, Quota, RateLimiter, TimedOut, Timer, Timestamp, Wait, time
 const MICRO: Duration = Duration::from_micros(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The driver, at its origin.
+/// The driver, reset to its origin; only one test at a time has it.
 struct Driver(#[allow(dead_code, reason = "held until the test ends")] MutexGuard<'static, ()>);
 
 impl Driver {

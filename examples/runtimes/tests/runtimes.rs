@@ -1,4 +1,4 @@
-//! What a survey finds, whoever drives it, and an object that all runtimes share.
+//! A survey finds the same in each runtime, and one object serves all runtimes.
 
 use std::{sync::Arc, thread};
 

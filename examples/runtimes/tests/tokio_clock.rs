@@ -19,7 +19,7 @@ fn paused() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
 }
 
-/// A runtime whose timers a thread of its own serves.
+/// A runtime with a thread of its own that serves its timers.
 fn with_thread() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
 }
@@ -47,7 +47,7 @@ fn what_is_built_with_the_clock_of_a_paused_runtime_follows_it() {
         let clock = TokioClock::current();
         let limiter = RateLimiter::with_clock(Quota::per_hour(1), clock.clone());
         limiter.acquire(1).await.unwrap();
-        // An idle runtime turns its paused clock to the next sleep.
+        // An idle runtime advances its paused clock to the next sleep.
         limiter.acquire(1).await.unwrap();
         assert_eq!(clock.now(), Timestamp::ORIGIN + HOUR);
         assert_eq!(pending::<()>().or_timeout(&clock, HOUR).await, Err(TimedOut));
@@ -74,7 +74,7 @@ fn a_thread_and_another_executor_wait_for_sleeps_of_a_runtime_that_runs() {
 
 #[test]
 fn a_sleep_that_need_not_wait_asks_no_runtime() {
-    // It has no timers.
+    // This runtime has no timers.
     let runtime = Builder::new_current_thread().build().unwrap();
     let clock = TokioClock::new(runtime.handle().clone());
     drop(runtime);

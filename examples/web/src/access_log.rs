@@ -35,7 +35,7 @@ pub struct AccessLog {
     writer: DriverThread,
 }
 
-/// Where requests leave their records, and what is seen of them. Clones lead to the same log.
+/// Where requests leave their records, with the statistics of the log. Clones lead to the same log.
 #[derive(Debug, Clone)]
 pub struct WayIn {
     queue: Arc<Queue<Record>>,
@@ -49,7 +49,7 @@ impl WayIn {
         self.queue.len()
     }
 
-    /// Returns the statistics of what writes the rows.
+    /// Returns the statistics of the batcher that writes the rows.
     pub fn rows(&self) -> Stats {
         self.batcher.stats()
     }
@@ -70,7 +70,7 @@ impl AccessLog {
     ///
     /// # Errors
     ///
-    /// The database cannot be opened, or the thread not be started.
+    /// The database cannot be opened, or the thread cannot be started.
     pub fn start(settings: &ServiceSettings) -> Result<Self, Box<dyn Error + Send + Sync>> {
         const ROWS: usize = 500;
         const AT_ONCE: NonZeroUsize = NonZeroUsize::new(ROWS).unwrap();

@@ -11,9 +11,9 @@ use tidegate_tower::Refusal;
 pub enum Answer {
     /// The upstream's item.
     Fresh(Bytes),
-    /// Nothing of the upstream's: its breaker is open.
+    /// The fallback, because the upstream's breaker is open.
     Fallback,
-    /// Nothing: there were too many calls, and the request has waited long enough.
+    /// Nothing: the adaptive limit was reached for as long as the request would wait.
     Shed,
 }
 
@@ -35,7 +35,7 @@ impl Answer {
 pub enum UpstreamError {
     /// There was no connection, or it broke.
     Unreachable,
-    /// The answer was no success, but this status.
+    /// The answer's status is this one, which is no success.
     Status(u16),
     /// The call took too long.
     TimedOut,

@@ -19,7 +19,7 @@ use crate::{
     client::GuardedUpstream,
 };
 
-/// Says what an answer was made from: `fresh`, `fallback`; of a refusal, `shed`.
+/// Says what an answer was made from: `fresh` or `fallback`; `shed` if the call was refused.
 pub const SOURCE: HeaderName = HeaderName::from_static("x-source");
 
 /// What a handler needs.
@@ -54,7 +54,7 @@ async fn item(State(api): State<Api>, Path(item): Path<u32>) -> Response {
     }
 }
 
-/// Computes on the pool: the threads of tokio are for what waits.
+/// Computes on the pool, because the threads of tokio are for tasks that wait.
 async fn fresh(pool: &WorkerPool, item: u32, text: Bytes) -> Response {
     let job = pool.run(move || (digest(&text), String::from_utf8_lossy(&text).into_owned()));
     match job.await {

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::{settings::GuardSettings, upstream::Mode, web::Web};
 
-/// What a button asks for; what is not there stays as it is. The answer has both.
+/// What a button asks for. A field that is missing stays as it is; the answer has both fields.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Order {
@@ -25,7 +25,7 @@ pub struct Order {
     pub mode: Option<Mode>,
 }
 
-/// No button asks for more.
+/// The most that a button may ask for.
 const MOST_LOAD: u32 = 16;
 
 /// Does what a button asks for. It takes JSON only, so that no other site's page can press it.
@@ -75,7 +75,7 @@ pub async fn change(
     Ok(Json(settings))
 }
 
-/// What a change of the settings must show: `Authorization: Bearer …`.
+/// What a request to change the settings must show: `Authorization: Bearer …`.
 #[derive(Debug, Clone)]
 pub struct Token(Arc<str>);
 

@@ -26,7 +26,7 @@ use crate::{
 /// How the drill is done.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// Each trouble for seconds only, for CI.
+    /// Whether each trouble lasts for seconds only, as in CI.
     pub is_short: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct Run {
     pub began: Instant,
     /// All of them.
     pub sent: Vec<Sent>,
-    /// Those of each phase that had their whole time in it.
+    /// Of each phase, the requests whose time limit lay within it.
     pub phases: Vec<Vec<Sent>>,
 }
 
@@ -95,7 +95,7 @@ async fn run_once(plan: Plan, guarding: Guarding) -> Result<Run, Box<dyn Error +
     let (capacity, gives_up) = (settings.upstream.capacity(), settings.load.timeout.0);
     let server = Server::start(settings, guarding).await?;
     let web = server.web().clone();
-    // What the page would take is the drill's.
+    // Otherwise the samples for the page would take the results that the drill counts.
     server.stop_sampling();
 
     let (began, mut starts) = (Instant::now(), Vec::new());
@@ -124,7 +124,7 @@ fn remove(database: &Path) {
     for end in ["", "-wal", "-shm"] {
         let mut path = database.as_os_str().to_owned();
         path.push(end);
-        // One that is not there need not be removed.
+        // A file that is not there need not be removed.
         let _ = fs::remove_file(path);
     }
 }

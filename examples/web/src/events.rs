@@ -70,12 +70,12 @@ struct Counts {
 struct Sample {
     load: u32,
     mode: Mode,
-    /// Of the limiter, a second.
+    /// Requests a second that the limiter allowed, and refused.
     allowed: f64,
     refused: f64,
-    /// Of the load generator's requests, a second.
+    /// How many of the load generator's requests ended how, a second.
     ends: Ends,
-    /// Milliseconds of those that were answered; 0 if none was.
+    /// Milliseconds that the answered requests took; 0 if there were none.
     p50: f64,
     p99: f64,
     tokens: Tokens,

@@ -1,4 +1,4 @@
-//! The load generator: an open loop, which sends at its rate whatever becomes of the requests.
+//! The load generator: an open loop, which sends at its rate whether requests are answered or not.
 
 use std::{
     mem,
@@ -54,7 +54,7 @@ pub struct Sent {
     pub end: End,
 }
 
-/// More requests at once are not sent: this process has only so many sockets.
+/// The most requests at once: this process has only so many sockets.
 const MOST_AT_ONCE: usize = 220;
 
 /// Sends requests to the service, at a rate that can be changed. Ends when it is dropped.
@@ -110,12 +110,12 @@ impl Load {
         per_minute / 60 / self.shared.settings.rate.max(1)
     }
 
-    /// Returns the requests that have ended since it was asked last.
+    /// Returns the requests that have ended since the last call.
     pub fn take(&self) -> Vec<Sent> {
         mem::take(&mut *self.shared.ended.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sends no more. Requests that were sent are answered.
+    /// Stops sending. Requests under way are still answered.
     pub fn stop(&self) {
         self.sending.abort();
     }
@@ -150,7 +150,7 @@ async fn send(shared: Arc<Shared>) {
                     drop(permit);
                 });
             } else {
-                // As a client that waits for a connection until it gives up.
+                // The client would wait for a connection until it gives up.
                 let took = shared.settings.timeout.0;
                 shared.push(Sent { at: now, took, end: End::GaveUp });
             }
@@ -206,5 +206,5 @@ impl Shared {
     }
 }
 
-/// The network of the clients, which is for documents: the number of the client follows.
+/// The network of the clients, reserved for documentation; the client's number follows.
 pub const CLIENTS: &str = "203.0.113.";

@@ -95,7 +95,7 @@ impl Server {
     pub async fn shutdown(self) -> Result<u64, Box<dyn Error + Send + Sync>> {
         let Self { web, log, stop, serving, sampling, .. } = self;
         web.load.stop();
-        // The streams of events end with what feeds them; they would be served forever.
+        // A stream of events is served until its source ends: otherwise the server would never end.
         sampling.abort();
         let _ = sampling.await;
         stop.send_replace(true);
@@ -119,10 +119,10 @@ fn routes(web: Arc<Web>, token: Token, events: Events) -> Router {
         .route("/settings", get(control::settings).post(control::change).with_state((web, token)))
 }
 
-/// Passes a request to the guard of the moment.
+/// Passes a request to the present guard.
 async fn guarded(State(web): State<Arc<Web>>, request: Request) -> Response {
     let routes = web.current().routes.clone();
-    // Not held while the request is: a shutdown waits for it.
+    // The request needs no more than the routes of its guard.
     drop(web);
     routes.oneshot(request).await.unwrap_or_else(|never| match never {})
 }

@@ -81,13 +81,13 @@ impl Upstream {
         *self.mode.borrow()
     }
 
-    /// Has it behave otherwise from now on.
+    /// Changes how it behaves from now on.
     pub fn set_mode(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
 }
 
-/// Works in a task of its own: as many a server does, it goes on for a caller that has left.
+/// Works in a task of its own: like many servers, it goes on when its caller has left.
 async fn item(State(shop): State<Shop>, Path(item): Path<u32>) -> Result<String, StatusCode> {
     let work = tokio::spawn(work(shop, item));
     work.await.unwrap_or(Err(StatusCode::INTERNAL_SERVER_ERROR))
@@ -100,7 +100,7 @@ async fn work(mut shop: Shop, item: u32) -> Result<String, StatusCode> {
     if mode == Mode::Failing {
         return Err(StatusCode::INTERNAL_SERVER_ERROR);
     }
-    // The queue is first in, first out, and has no end: that is what guards are for.
+    // The queue is first in, first out, and unbounded: this is what guards are for.
     let slot = shop.slots.acquire(1).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     let UpstreamSettings { call, slow_factor, .. } = shop.settings;
     let slower = if *shop.mode.borrow() == Mode::Slow { slow_factor } else { 1 };

@@ -1,4 +1,4 @@
-//! What the handlers share: the guard of the moment, and what stands as long as the server.
+//! What the handlers share: the present guard, and what lasts as long as the server.
 
 use std::{
     error::Error,
@@ -49,7 +49,7 @@ pub struct Web {
     current: RwLock<Arc<Current>>,
 }
 
-/// The guard of the moment, and the service behind it.
+/// The present guard, and the service behind it.
 #[derive(Debug)]
 pub struct Current {
     /// Its settings.
@@ -63,7 +63,7 @@ pub struct Current {
 }
 
 impl Web {
-    /// Sets everything up. `load` is sent to the service as long as it lives.
+    /// Sets everything up. `load` goes on until this is dropped.
     ///
     /// # Errors
     ///
@@ -88,13 +88,13 @@ impl Web {
         Ok(Self { settings, upstream, load, pool, pages, log, guarding, current })
     }
 
-    /// Returns the guard of the moment.
+    /// Returns the present guard.
     pub fn current(&self) -> Arc<Current> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts a new guard into the place of the present one, under which requests in flight end. Its
-    /// limits begin anew.
+    /// Puts a new guard into the place of the present one. Requests in flight end under the old
+    /// one, and the new one's limits begin anew.
     ///
     /// # Errors
     ///
@@ -110,7 +110,7 @@ impl Web {
     }
 }
 
-/// What a guard is put before.
+/// What the service behind a guard is made of.
 struct Base<'a> {
     upstream: &'a Upstream,
     pool: &'a Arc<WorkerPool>,

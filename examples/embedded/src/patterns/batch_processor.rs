@@ -1,4 +1,4 @@
-//! Batch processor: four items are a batch, and the last two go when their time has come.
+//! Batch processor: four items fill a batch, and the last two go when their delay has passed.
 
 use alloc::vec::Vec;
 use core::{cell::RefCell, convert::Infallible};

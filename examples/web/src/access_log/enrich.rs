@@ -1,4 +1,4 @@
-//! What a record says between the lines.
+//! What follows from a record.
 
 use std::{net::IpAddr, time::Duration};
 

@@ -47,12 +47,12 @@ impl Open {
         let Some(record) = self.record.take() else { return };
         let mut record = Record { status, source, ..record };
         record.took = self.began.elapsed();
-        // Closed only when the server has ended and no request is left.
+        // The queue is closed only when the server has ended and no request is left.
         let _ = self.log.queue.push(record).await;
     }
 }
 
-/// The client has left, so that nothing can wait for room.
+/// The client has left, so nothing waits for room in the queue.
 impl Drop for Open {
     fn drop(&mut self) {
         if let Some(mut record) = self.record.take() {

@@ -33,7 +33,7 @@ impl Store {
     /// Those of SQLite, also where the folder cannot be made.
     pub fn open(path: &Path) -> rusqlite::Result<Self> {
         if let Some(folder) = path.parent() {
-            // If there is still none, SQLite says so.
+            // If the folder is still missing, SQLite says so.
             let _ = fs::create_dir_all(folder);
         }
         let connection = Connection::open(path)?;

@@ -15,7 +15,7 @@ const LEFT: f64 = 48.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 24.0;
 
-/// Each point is of so long.
+/// How much time each point stands for.
 const BIN: Duration = Duration::from_secs(1);
 
 const STYLE: &str = "\

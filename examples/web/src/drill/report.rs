@@ -13,13 +13,13 @@ use crate::{
 pub struct Report {
     /// The troubles.
     pub phases: [Phase; 5],
-    /// What is sent so shortly before the end of a phase is not counted: the next one decides.
+    /// Requests sent this close to a phase's end are not counted: the next phase decides their end.
     pub edge: Duration,
     /// How many calls a second the upstream can answer.
     pub capacity: f64,
     /// With the guard.
     pub guarded: Run,
-    /// Without.
+    /// Without the guard.
     pub bare: Run,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Row {
     pub goodput: f64,
     /// Answers a second from the fallback.
     pub fallback: f64,
-    /// Requests a second that were refused at once or soon.
+    /// Requests a second that were refused, at once or after a short wait.
     pub refused: f64,
     /// Requests a second that failed, or whose client has given up.
     pub errors: f64,

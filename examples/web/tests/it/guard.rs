@@ -54,7 +54,7 @@ async fn what_would_wait_too_long_is_shed_and_told_to_come_back() {
     let shed = service.item("203.0.113.7", 2).await;
     assert_eq!((shed.status.as_u16(), shed.header("x-source")), (503, "shed"));
     assert_eq!(shed.header("retry-after"), "1");
-    // The client of the first one leaves, and its place is free.
+    // The client of the first one leaves, which frees its permit.
     drop(first);
     web.upstream.set_mode(Mode::Normal);
     assert_eq!(service.item("203.0.113.7", 3).await.status, 200);

@@ -27,8 +27,8 @@ pub(crate) struct Response {
 }
 
 impl Service {
-    /// Starts a service whose upstream answers at once, and which is as patient as a test must be:
-    /// nothing depends on how long it takes.
+    /// Starts a service whose upstream answers at once. Its timeouts are so long that no test
+    /// depends on how long it takes.
     pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
         const LONG: Time = Time(std::time::Duration::from_secs(3600));
         let folder = TempDir::new().unwrap();
