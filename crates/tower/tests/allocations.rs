@@ -1,4 +1,4 @@
-//! A call through a layer allocates nothing, counted by the allocator. In a file, and so a process, of its own.
+//! A call through a layer allocates nothing. The allocator counts, so this is a process of its own.
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -25,7 +25,7 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: every call is passed on unchanged to the system's allocator, whose contract is the caller's.
+// SAFETY: each call goes unchanged to the system's allocator, whose contract is the caller's.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));

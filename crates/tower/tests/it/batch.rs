@@ -10,7 +10,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::everywhere;
 
-/// Says how many items each batch had.
+/// Answers each item with the size of its batch.
 fn sizes()
 -> impl Service<Vec<u32>, Response = Vec<(u32, usize)>, Error = &'static str, Future: Send>
 + Clone

@@ -22,8 +22,8 @@ fn builder() -> Builder<SystemClock, (), ByStatus> {
     Breaker::builder().trip_on(TripRule::never()).classifier(ByStatus)
 }
 
-/// Makes a success, a failure, and a call that the breaker ignores; without its classifier, three
-/// successes.
+/// Makes three calls: a success, a failure, and one that the breaker ignores. Without its
+/// classifier they would be three successes.
 #[track_caller]
 fn expect_its_classifier<L, B>(breaker: &Judged, layer: L)
 where
@@ -42,7 +42,7 @@ where
     };
     let (succeeded, ignored, failed) = counts();
     smol::block_on(async {
-        // The failure last: it may open the breaker.
+        // The failure comes last, as it may open the breaker.
         for status in [200, 404, 503] {
             let ready = service.ready().await.unwrap_or_else(|_| panic!("it is ready"));
             let response = ready.call(status).await.unwrap_or_else(|_| panic!("it is let in"));

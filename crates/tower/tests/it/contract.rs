@@ -229,7 +229,7 @@ fn trips_at_once() -> Arc<Breaker> {
 #[test]
 fn a_panic_is_a_failure() {
     let panicking = || -> std::future::Ready<Result<(), ()>> { panic!("as the test wants it") };
-    // In `call`, and in the future.
+    // Once in `call`, and once in the future.
     let at_once = service_fn(move |()| panicking());
     let later = service_fn(move |()| async move { panicking().await });
 

@@ -50,7 +50,7 @@ impl Body for Frames {
 /// What the server is to answer.
 struct Answer(u16, Vec<Result<&'static str, &'static str>>);
 
-/// Answers as it is told.
+/// Answers as its request says.
 fn server()
 -> impl Service<Answer, Response = Response<Frames>, Error = Infallible, Future: Send> + Clone + Send
 {
@@ -70,7 +70,7 @@ fn the_permit_lasts_until_the_body_has_ended() {
         assert_eq!(semaphore.available_permits(), 0);
         response.frame().await.unwrap().unwrap();
         assert_eq!(semaphore.available_permits(), 0);
-        // The last frame: a server asks no more of a body that says that it has ended.
+        // After the last frame a server polls no more, as the body says that it has ended.
         response.frame().await.unwrap().unwrap();
         assert_eq!(semaphore.available_permits(), 1);
         assert!(response.frame().await.is_none());
@@ -104,10 +104,10 @@ fn a_body_counts_by_how_it_ends() {
         for (answer, read, counted) in [
             (Answer(200, vec![Ok("a"), Ok("b")]), 2, (1, 0, 0)),
             (Answer(200, vec![Ok("a"), Err("cut")]), 2, (1, 1, 0)),
-            // Dropped before its end, it says nothing.
+            // A body that is dropped before its end says nothing.
             (Answer(200, vec![Ok("a"), Ok("b")]), 1, (1, 1, 1)),
             (Answer(503, vec![Ok("a"), Ok("b")]), 2, (1, 2, 1)),
-            // But the head had said it.
+            // But a head of 503 says enough, even without its body.
             (Answer(503, vec![Ok("a"), Ok("b")]), 0, (1, 3, 1)),
             (Answer(404, vec![Ok("a")]), 1, (1, 3, 2)),
             (Answer(429, vec![]), 0, (1, 4, 2)),
@@ -142,11 +142,11 @@ fn a_body_that_was_given_in_full_has_ended_whether_it_says_so_or_not() {
         for (length, has_trailers, read, counted) in [
             (None, true, 3, (1, 0)),
             (Some(3), false, 2, (2, 0)),
-            // More was to come, or may have been.
+            // More data was to come, or may have been.
             (None, true, 2, (2, 1)),
             (Some(4), false, 2, (2, 2)),
             (Some(3), false, 1, (2, 3)),
-            // Asked for nothing, it says what its head does.
+            // If no frame is asked for, only the head counts.
             (Some(3), false, 0, (3, 3)),
             (None, false, 0, (4, 3)),
         ] {
@@ -317,7 +317,7 @@ fn a_client_cannot_choose_its_address() {
     assert_eq!(key(two, &["6.6.6.6, 203.0.113.7, 10.0.0.1"]), some("203.0.113.7"));
     assert_eq!(key(two, &["6.6.6.6", "203.0.113.7", "10.0.0.1"]), some("203.0.113.7"));
     assert_eq!(key(two, &["6.6.6.6,203.0.113.7 ", "10.0.0.1"]), some("203.0.113.7"));
-    // What came past the proxies, or is no address, has no key.
+    // A request past the proxies, or with something else than an address, has no key.
     assert_eq!(key(two, &[]), None);
     assert_eq!(key(two, &["203.0.113.7"]), None);
     assert_eq!(key(two, &["unknown, 10.0.0.1"]), None);
@@ -334,7 +334,7 @@ fn an_address_is_its_network() {
     assert_eq!(key(one, &["[2001:db8:1:2::1]"]), some("2001:db8:1:2::"));
     assert_eq!(key(one, &["::ffff:203.0.113.7"]), some("203.0.113.7"));
     assert_eq!(key(one, &["203.0.113.7:1234"]), some("203.0.113.7"));
-    // Clients without IPv6 behind a translator of their network's, each for itself.
+    // Translated by `64:ff9b::/96`, an IPv4 address is its own key; else the network is the key.
     assert_eq!(key(one, &["64:ff9b::203.0.113.7"]), some("203.0.113.7"));
     assert_eq!(key(one, &["64:ff9b:1::203.0.113.7"]), some("64:ff9b:1::"));
 }
@@ -398,7 +398,7 @@ fn an_answer_says_for_how_long_its_breaker_stays_open() {
             });
             let layer = GateLayer::breaker(breaker.clone());
             let mut service = layer.heed_retry_after(Duration::from_secs(at_most)).layer(inner);
-            // What is no failure of the server's opens nothing.
+            // A response that is no failure opens no breaker.
             for status in [200, 404] {
                 service.ready().await.unwrap().call(status).await.unwrap();
                 assert_eq!(breaker.state(), State::Closed);

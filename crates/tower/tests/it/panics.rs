@@ -1,4 +1,4 @@
-//! Foreign code that panics: whichever call does, what the layers hold is given back.
+//! Whichever call of foreign code panics, the layers give back what they hold.
 
 use std::{
     convert::Infallible,
@@ -26,7 +26,7 @@ use tidegate_semaphore::Semaphore;
 use tidegate_tower::{CoalesceLayer, GateLayer, Refusal, http::HttpRefusal};
 use tower::{Layer, Service, service_fn};
 
-/// A value of the user whose every method may panic.
+/// A user's value whose every method may panic.
 #[derive(Debug)]
 struct Foreign<T>(T, Arc<Fuse>);
 
@@ -153,8 +153,8 @@ impl Body for Foreign<u8> {
     }
 }
 
-/// Three calls, of which the last is refused, to the end of their bodies, and whichever foreign
-/// call panics in one of them.
+/// Makes three calls and reads their bodies to the end; the last call is refused. Any call of
+/// foreign code in them may panic.
 fn three_calls(fuse: &Arc<Fuse>) {
     let semaphore = Arc::new(Semaphore::new(1));
     let clock = Foreign(ManualClock::new(), fuse.clone());
@@ -246,7 +246,7 @@ fn a_panic_at_any_foreign_call_of_equal_requests_leaves_none_asleep() {
         let mut tasks = [start(), start(), start()];
         for _ in 0..2 {
             for task in &mut tasks {
-                // What has panicked is not polled again, and what is ready neither.
+                // A task that has panicked or is ready is not polled again.
                 if let Some(polled) = task.as_mut().map(|task| quietly(|| task.run())) {
                     if polled.is_none_or(|polled| polled.is_ready()) {
                         let ended = task.take();
@@ -268,7 +268,7 @@ fn a_panic_at_any_foreign_call_of_equal_requests_leaves_none_asleep() {
 
 #[test]
 fn a_body_that_panics_is_a_failure() {
-    // Asked for its end and its size, polled, asked for its end, and polled.
+    // The body's calls: whether it has ended, its size, a poll, whether it has ended, and a poll.
     for at in 0..5 {
         let breaker = tidegate_circuit_breaker::Breaker::builder().build().unwrap();
         let breaker = Arc::new(breaker);

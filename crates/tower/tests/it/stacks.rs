@@ -117,7 +117,7 @@ fn an_axum_server_has_one_limit_over_all_its_connections() {
     });
 }
 
-/// Does not say beforehand that it has ended.
+/// Returns a body that does not say beforehand that it has ended.
 fn hello(has_trailers: bool) -> Body {
     let mut frames = vec![Frame::data(Bytes::from("hel")), Frame::data(Bytes::from("lo"))];
     frames.extend(has_trailers.then(|| Frame::trailers(HeaderMap::new())));
