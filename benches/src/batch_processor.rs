@@ -1,4 +1,4 @@
-//! Items gathered into batches of 128: from 1, 2 and 64 producers, with and without a result for each.
+//! Items gathered into batches of 128: from 1, 2 and 64 producers, with and without results.
 
 mod answers;
 mod channels;
@@ -25,7 +25,7 @@ const FULL: &str = "full";
 /// A batch is handed over when the one before is done, with what is there.
 const AT_ONCE: &str = "at once";
 
-/// The same for threads that are known from the start.
+/// As `AT_ONCE`, but for threads that are known from the start.
 const KNOWN: &str = "known";
 
 macro_rules! push_from_threads {
@@ -70,7 +70,7 @@ macro_rules! submit_from_threads {
     };
 }
 
-/// The same, and those that wait for a full batch, which there must be enough under way for.
+/// The same, and contenders that wait for a full batch: enough items are under way to fill one.
 macro_rules! submit_much_from_threads {
     ($threads:literal, $loop:expr) => {{
         let mut contenders: Vec<Contender> = submit_from_threads!($threads, $loop);
@@ -84,7 +84,7 @@ macro_rules! submit_much_from_threads {
     }};
 }
 
-/// The same without a loop: the callers process the batches, each with one item under way.
+/// The same with one item under way for each caller, and tidegate's without a loop: callers lead.
 macro_rules! submit_one_from_threads {
     ($threads:literal) => {{
         let mut contenders: Vec<Contender> =

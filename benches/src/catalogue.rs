@@ -18,7 +18,8 @@ pub const WORKLOADS: &[&[Workload]] = &[
     tower::WORKLOADS,
 ];
 
-/// Returns the workloads whose names contain `filter`: as whole words, if it is so in any (`map` is in `semaphore`, too).
+/// Returns the workloads whose names contain `filter`. If some contain it as whole words, only
+/// these are returned: `map` is in `semaphore`, too.
 pub fn matching(filter: &str) -> impl Iterator<Item = Workload> {
     let all = || WORKLOADS.iter().copied().flatten().copied();
     let is_words = all().any(|workload| has_words(workload.name, filter));

@@ -45,7 +45,7 @@ fn tidegate() -> Builder {
     Breaker::builder().open_for(OpenFor::fixed(OPEN))
 }
 
-/// A failure rate of one half over the last hundred calls, as recloser and tower-resilience have by default.
+/// A failure rate of one half over the last 100 calls, as recloser and tower-resilience have.
 fn by_rate() -> TripRule {
     TripRule::failure_rate(0.5, Window::count(100))
 }
@@ -106,7 +106,7 @@ fn closed_calls_by_two() -> Vec<Contender> {
     ]
 }
 
-/// An open breaker has no rule, but a clock: `std::time::Instant` unless the name says another.
+/// An open breaker only asks its clock: `std::time::Instant`, unless the name says another.
 fn refusals() -> Vec<Contender> {
     let open_service =
         CircuitBreakerLayer::builder().consecutive_failures(5).wait_duration_in_open(OPEN);

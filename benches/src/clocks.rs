@@ -18,7 +18,7 @@ use crate::{
     workload::{Contender, REFERENCE, ours, rival},
 };
 
-/// `std::time::Instant`: a call to the operating system, which makes none of the kernel.
+/// `std::time::Instant`: a call to the operating system that need not enter the kernel.
 pub(crate) const INSTANT: &str = "instant";
 
 /// The processor's counter, read and scaled by quanta.
@@ -33,7 +33,7 @@ pub(crate) const GIVEN: &str = "given";
 /// The processor's counter, as in governor's `QuantaClock`.
 pub(crate) type Quanta = TscClock;
 
-/// A clock of ours that a thread refreshes every millisecond, of which the process has one.
+/// Returns the one clock of ours in the process that a thread refreshes every millisecond.
 pub(crate) fn cached() -> &'static CachedClock {
     static CLOCK: CachedClock = CachedClock::new(SystemClock);
     static THREAD: OnceLock<()> = OnceLock::new();
@@ -44,7 +44,7 @@ pub(crate) fn cached() -> &'static CachedClock {
     &CLOCK
 }
 
-/// Governor's clock over quanta's thread, of which a process has one. It runs from the first use on.
+/// Returns governor's clock over quanta's one thread, which runs from the first use on.
 pub(crate) fn upkeep() -> QuantaUpkeepClock {
     static UPKEEP: OnceLock<QuantaUpkeepClock> = OnceLock::new();
     let start = || {
@@ -70,7 +70,7 @@ impl Clock for Given {
     }
 }
 
-/// A clock of ours for a limiter of ratelimit's.
+/// A clock of ours, for a limiter of ratelimit.
 pub(crate) struct ForRatelimit<C>(pub(crate) C);
 
 impl<C: Clock> ratelimit::Clock for ForRatelimit<C> {
@@ -80,7 +80,7 @@ impl<C: Clock> ratelimit::Clock for ForRatelimit<C> {
     }
 }
 
-/// Times one look at the clock.
+/// Times one reading of the clock.
 fn looking<T>(mut look: impl FnMut() -> T) -> impl FnMut(u64) -> Duration {
     move |n| {
         timed(|| {
@@ -91,7 +91,7 @@ fn looking<T>(mut look: impl FnMut() -> T) -> impl FnMut(u64) -> Duration {
     }
 }
 
-/// All of them, bare.
+/// Returns all clocks by themselves.
 pub(crate) fn looks() -> Vec<Contender> {
     let (quanta, cached, given) = (Quanta::default(), cached(), Given::default());
     let (of_quanta, upkeep, fake) =
@@ -108,7 +108,7 @@ pub(crate) fn looks() -> Vec<Contender> {
     ]
 }
 
-/// The bare clocks as rows of another table.
+/// Returns the clocks by themselves, as rows of another table.
 pub(crate) fn references() -> Vec<Contender> {
     let (quanta, cached) = (Quanta::default(), cached());
     vec![

@@ -1,4 +1,4 @@
-//! One table for many threads: read, written, grown and walked, by one thread and by two; and what an entry weighs.
+//! A table for many threads: read, written, grown and walked by one thread and by two; and weighed.
 
 mod crates;
 mod loops;
@@ -10,13 +10,13 @@ mod subject;
 use self::{crates::*, loops::*, pairs::*, subject::*};
 use crate::workload::{Contender, REFERENCE, Workload, ours, rival};
 
-/// What is replaced or removed is dropped before the call returns. A reader may have to wait for a writer.
+/// What is replaced or removed is dropped before the call returns. Readers may wait for a writer.
 const AT_ONCE: &str = "at once";
 
-/// It is dropped when no reader can see it any more, some time. Readers wait for nobody.
+/// What is replaced or removed is dropped some time after its last reader. Readers wait for nobody.
 const LATER: &str = "later";
 
-/// One contender for each map, whose keys and values are of these types; `Map` in the loop stands for it.
+/// One contender for each map with these types of keys and values; in the loop, `Map` is its type.
 macro_rules! everybody {
     ($key:ty, $value:ty, |Map| $($each:tt)+) => {{
         macro_rules! each {
@@ -38,7 +38,7 @@ macro_rules! everybody {
     }};
 }
 
-/// The same, and std's map alone.
+/// The same, and std's map without a lock.
 macro_rules! everybody_and_std {
     ($key:ty, $value:ty, |Map| $($each:tt)+) => {{
         let mut contenders = everybody!($key, $value, |Map| $($each)+);
@@ -147,7 +147,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// Sees to it that the figures are of maps of [`MANY`] keys.
+/// Makes sure that the results are for maps of [`MANY`] keys.
 fn whole(contenders: Vec<Contender>) -> Vec<Contender> {
     contenders.into_iter().map(|contender| contender.at_least(MANY as u64)).collect()
 }

@@ -2,19 +2,19 @@
 
 use std::ops::Range;
 
-/// The key of a rank: a number that says nothing of the rank.
+/// Returns the key of a rank: a number that does not show the rank.
 pub(crate) fn key(rank: usize) -> u64 {
     (rank as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// The keys of some ranks, each once, in an order that says nothing of the rank.
+/// Returns the keys of some ranks, each once, in an order that does not show the ranks.
 pub(crate) fn shuffled(ranks: Range<usize>) -> Vec<u64> {
     let mut keys: Vec<u64> = ranks.map(key).collect();
     fastrand::Rng::with_seed(1).shuffle(&mut keys);
     keys
 }
 
-/// As many of the first `keys` keys by Zipf's law with exponent 0.99: the key of rank r comes as often as r^-0.99 says.
+/// Returns `asked` keys of the first `keys` by Zipf's law: rank r is as frequent as r^-0.99.
 pub(crate) fn zipf(keys: usize, asked: usize) -> Vec<u64> {
     let mut total = 0.0;
     let below: Vec<f64> = (1..=keys)

@@ -1,8 +1,9 @@
-//! Tidegate beside its rivals: one set of workloads with two faces.
+//! Tidegate beside its rivals: one set of workloads, run in two ways.
 //!
-//! A [`Workload`] is a loop that several [`Contender`]s go through, each with its own semaphore, limiter, breaker, map or
-//! pool. There is one file per pattern. The program `compare` runs the contenders of a workload by turns and prints a
-//! table; the benches in `benches/` hand the same contenders to criterion. The package's README tells how to add to it.
+//! A [`Workload`] is a loop that several [`Contender`]s go through, each with its own semaphore,
+//! limiter, breaker, map or pool. There is one file per pattern. The program `compare` runs the
+//! contenders of a workload by turns and prints a table; the benches in `benches/` hand the same
+//! contenders to criterion. The package's README tells how to add to it.
 
 pub mod catalogue;
 pub mod concurrent_map;

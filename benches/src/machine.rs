@@ -1,4 +1,4 @@
-//! Where the figures are from.
+//! The machine on which a report was made.
 
 use std::{fmt, fs, thread};
 
@@ -27,7 +27,7 @@ impl Machine {
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}, {} cores, {}", self.cpu, self.cores, env!("RUSTC_VERSION"))?;
-        // With others at work, the rows with two threads are not contended half of the time.
+        // If other programs run, two threads contend for only a part of the time.
         writeln!(
             f,
             "load: {} (should be below 1 at the start)",

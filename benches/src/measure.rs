@@ -1,7 +1,7 @@
 //! Measures contenders by turns: A B C, B C A, C A B, …
 //!
-//! A noisy neighbour, a change of the clock frequency or a thermal limit then falls on all of them, and no contender
-//! always runs in the cache that the same other one has left.
+//! A noisy neighbour, a change of the clock frequency or a thermal limit then slows down all of
+//! them, and no contender always runs after the same other one, in the cache that this has left.
 
 use std::{
     hint::black_box,
@@ -30,7 +30,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// For figures.
+    /// For results.
     pub const FULL: Self = Self { rounds: 21, sample: Duration::from_millis(20), whole: true };
 
     /// To see that everything runs.
@@ -46,7 +46,7 @@ pub struct Table {
     /// F, the cost of one uncontended atomic `fetch_add`.
     pub fetch_add: Samples,
 
-    /// C, the cost of one look at the system's clock.
+    /// C, the cost of one reading of the system's clock.
     pub clock: Samples,
 
     /// One row per contender, the fastest first.
@@ -80,7 +80,7 @@ impl Samples {
         Self(samples)
     }
 
-    /// Returns the given quartile, 0 to 4; between two samples if need be.
+    /// Returns the given quartile, 0 to 4, which may lie between two samples.
     pub fn quartile(&self, number: usize) -> f64 {
         let place = number * (self.0.len() - 1);
         let (below, above) = (self.0[place / 4], self.0[place.div_ceil(4)]);
@@ -122,7 +122,7 @@ fn by_turns(contenders: &mut [Contender], plan: Plan) -> Vec<Samples> {
     let operations: Vec<u64> =
         contenders.iter_mut().map(|contender| calibrate(contender, plan)).collect();
     let mut samples = vec![Vec::with_capacity(plan.rounds); contenders.len()];
-    // The calibration has warmed up each contender alone; the first round, which does not count, does it by turns.
+    // Calibration has warmed up each contender alone. The first round does so by turns, uncounted.
     for round in 0..=plan.rounds {
         for turn in 0..contenders.len() {
             let index = (turn + round) % contenders.len();
@@ -135,8 +135,8 @@ fn by_turns(contenders: &mut [Contender], plan: Plan) -> Vec<Samples> {
     samples.into_iter().map(Samples::sorted).collect()
 }
 
-/// Returns the number of operations that take about as long as a sample should, or the least there must be. Warms up on
-/// the way.
+/// Returns the number of operations that take about as long as a sample should, but not less than
+/// the least number. It also warms up the contender.
 fn calibrate(contender: &mut Contender, Plan { sample, whole, .. }: Plan) -> u64 {
     let least = if whole { contender.least } else { 1 };
     let mut operations = least.max(64);

@@ -1,4 +1,4 @@
-//! A flow of 1,000,000 items through a stage for two threads, in order; and through an asynchronous one.
+//! A flow of 1,000,000 items through a stage on two threads, or through an asynchronous stage.
 
 mod by_hand;
 mod flows;
@@ -19,7 +19,7 @@ const COLLECTED: &str = "collected";
 /// Results come in any order.
 const UNORDERED: &str = "unordered";
 
-/// One thread, stage and all.
+/// The whole flow is on one thread.
 const ONE_TASK: &str = "one task";
 
 macro_rules! through_a_stage {

@@ -1,4 +1,4 @@
-//! One token at a time: allowed, refused, from two threads, by key, and awaited; each limiter with each kind of clock.
+//! One token at a time: allowed, refused, from two threads, by key, awaited; with every clock.
 
 mod loops;
 mod subject;
@@ -45,7 +45,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// What a bucket holds where everybody shall be allowed: at 10⁹ tokens a second it refills faster than anybody can ask.
+/// The burst where every call is allowed: 10⁹ tokens a second come faster than anybody asks.
 const BURST: u32 = 1_000_000_000;
 
 /// Whether a workload allows or refuses.
@@ -203,7 +203,7 @@ fn allowed_on_two_threads() -> Vec<Contender> {
     ]
 }
 
-/// Governor's upkeep clock cannot be awaited, and ratelimit nothing at all.
+/// Governor's limiter cannot be awaited with its upkeep clock, and ratelimit's not at all.
 fn awaited_ones() -> Vec<Contender> {
     let rate = Rate::Ample;
     vec![
@@ -286,7 +286,7 @@ fn keyed_on_two_threads() -> Vec<Contender> {
     ]
 }
 
-/// With room for all keys, and the default hasher, which the rivals are given, too.
+/// It has room for all keys, and the default hasher, which the rivals get, too.
 fn keyed_tidegate<C: Clock>(clock: C) -> KeyedLimiter<u64, C> {
     let quota = Quota::per_second(BURST).burst(BURST);
     KeyedLimiter::with_clock(quota, NonZeroUsize::new(2 * KEYS).unwrap(), clock)

@@ -1,4 +1,4 @@
-//! What is printed: tables of at most 100 columns, lines of JSON, and lines of tab-separated values.
+//! What is printed: tables of at most 100 columns, JSON lines, and lines of tab-separated values.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl Table {
-    /// What a line of [`Table::tsv`] has, with times in nanoseconds.
+    /// The columns of a line of [`Table::tsv`]; times are in nanoseconds.
     pub const COLUMNS: &str = "workload\tns per\tclass\tcontender\tours\tmedian\tlower quartile\tupper quartile\tfetch_add\tclock\n";
 
     /// Returns the median of the fastest rival, of one class or of any.
@@ -102,7 +102,7 @@ impl fmt::Display for Table {
     }
 }
 
-/// Three or more digits of a number of nanoseconds.
+/// A number of nanoseconds, with two decimals below 10 and one below 100.
 struct Ns(f64);
 
 impl fmt::Display for Ns {
@@ -116,7 +116,7 @@ impl fmt::Display for Ns {
     }
 }
 
-/// Two decimals as long as they say something.
+/// A ratio, with two decimals below 100.
 struct Ratio(f64);
 
 impl fmt::Display for Ratio {

@@ -1,4 +1,4 @@
-//! Whether every job ran once, and every item was in one batch.
+//! Checks that every job ran once, and that every item was in one batch.
 
 use std::{
     sync::{
@@ -14,26 +14,26 @@ use crossbeam_utils::CachePadded;
 /// How long the last job of a lap may take to report.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the count begins; below is the sum.
+/// The lowest bit of the count; the bits below hold the sum.
 const COUNT: u32 = 40;
 
-/// What the sum is of: so many of them cannot reach the count.
+/// The bits of a number that are summed: the sum of 2²⁴ - 1 of them stays below the count.
 const NUMBER: u64 = (1 << 16) - 1;
 
-/// Jobs numbered from 0 on report here when they run. One atomic addition a job, the same for every pool.
+/// Jobs numbered from 0 on report here when they run, by one atomic addition each.
 #[derive(Debug, Default)]
 pub(crate) struct RollCall {
     /// From bit 40 on, how many have reported; below, the sum of the low 16 bits of their numbers.
     reported: CachePadded<AtomicU64>,
 
-    /// What it is when all have, once each.
+    /// The value of `reported` when all jobs have reported, once each.
     complete: AtomicU64,
 
     caller: Mutex<Option<Thread>>,
 }
 
 impl RollCall {
-    /// Creates one for jobs, which may hold no borrow: it is never freed, and there is one a contender.
+    /// Creates one for jobs that may not borrow. It is never freed; each contender has one.
     pub(crate) fn for_jobs() -> &'static Self {
         Box::leak(Box::default())
     }
@@ -53,7 +53,7 @@ impl RollCall {
         self.add(entry(number));
     }
 
-    /// Says that several run, by one addition for all of them.
+    /// Says that several jobs run, by one addition for all of them.
     #[inline]
     pub(crate) fn report_all(&self, numbers: impl Iterator<Item = u64>) {
         self.add(numbers.map(entry).sum());
@@ -67,7 +67,7 @@ impl RollCall {
         }
     }
 
-    /// Waits until as many have reported as there are.
+    /// Waits until all jobs of the lap have reported.
     pub(crate) fn wait(&self) {
         let jobs = self.complete.load(Ordering::Relaxed) >> COUNT;
         let reported = || self.reported.load(Ordering::Acquire) >> COUNT;
@@ -81,7 +81,7 @@ impl RollCall {
         }
     }
 
-    /// Sees to it that each reported once, and none since.
+    /// Checks that each job reported once, and none since.
     pub(crate) fn check(&self) {
         let (reported, complete) =
             (self.reported.load(Ordering::Acquire), self.complete.load(Ordering::Relaxed));

@@ -24,7 +24,8 @@ pub fn timed_result<R>(f: impl FnOnce() -> R) -> (Duration, R) {
     (start.elapsed(), result)
 }
 
-/// Runs `f(0)` and `f(1)` on two threads that start together, and returns the time from the first start to the last end.
+/// Runs `f(0)` and `f(1)` on two threads that start together, and returns the time from the first
+/// start to the last end.
 ///
 /// `f` prepares, and returns what is timed.
 pub fn timed_on_two_threads<G: FnOnce()>(f: impl Fn(usize) -> G + Sync) -> Duration {
@@ -38,7 +39,7 @@ pub fn timed_on_threads<G: FnOnce()>(threads: usize, f: impl Fn(usize) -> G + Sy
         let act = f(index);
         ready.fetch_add(1, Ordering::AcqRel);
         while ready.load(Ordering::Acquire) < threads {
-            // Two are on a core when they start, as neither has to be woken. More may have to share one.
+            // Two threads have a core each, as neither has to be woken. More may share one.
             if threads > 2 { thread::yield_now() } else { hint::spin_loop() }
         }
         let start = Instant::now();
@@ -57,19 +58,19 @@ pub fn timed_on_threads<G: FnOnce()>(threads: usize, f: impl Fn(usize) -> G + Sy
     })
 }
 
-/// Converts the time that `done` operations took into that of `wanted`, for a workload that cannot do just any number.
+/// Scales the time of `done` operations to `wanted`, which not every workload can do exactly.
 pub fn scaled(elapsed: Duration, done: u64, wanted: u64) -> Duration {
     elapsed.mul_f64(wanted as f64 / done as f64)
 }
 
-/// Polls with a waker of its own kind: it is an `Arc` as in an executor, and waking it does nothing.
+/// Polls with a waker that is an `Arc`, as in an executor, and does nothing when it is woken.
 #[derive(Debug)]
 pub struct ByHand {
     waker: Waker,
 }
 
 impl ByHand {
-    /// Creates a hand.
+    /// Creates one.
     pub fn new() -> Self {
         struct Idle;
         impl Wake for Idle {

@@ -40,19 +40,19 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     Workload { name: "tower/rate limit per client, call", unit: "call", contenders: per_client },
 ];
 
-/// A call that finds no room waits, or is refused.
+/// What a call does that finds no room.
 const WAITS: &str = "waits";
 const REFUSES: &str = "refuses";
 
-/// As many calls as no run makes.
+/// More calls than any run makes.
 const MANY: u32 = 1_000_000_000;
 
-/// What drives all contenders: the timers of some rivals ask for it, and one rival refuses by a time limit of zero, which is over when
-/// the timer's next millisecond is.
+/// Drives all contenders: some rivals need its timers. One rival refuses by a time limit of zero,
+/// which ends with the timer's next millisecond.
 static TOKIO: LazyLock<tokio::runtime::Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap());
 
-/// Answers what it is asked, and `false` never.
+/// Answers `true` with `true`, and `false` never.
 fn answers() -> impl Service<bool, Response = bool, Error = Infallible, Future: Send> + Clone + Send
 {
     service_fn(|answers: bool| async move {
@@ -63,7 +63,7 @@ fn answers() -> impl Service<bool, Response = bool, Error = Infallible, Future: 
     })
 }
 
-/// Calls one after the other, each through the service that was made ready. What succeeded is counted.
+/// Makes calls one after the other, each when the service is ready, and returns how many succeeded.
 #[inline]
 fn call<S: Service<R>, R>(service: &mut S, n: u64, request: impl Fn() -> R) -> u64 {
     TOKIO.block_on(async {
@@ -89,7 +89,7 @@ fn calls<S: Service<bool> + 'static>(mut service: S) -> impl FnMut(u64) -> Durat
     }
 }
 
-/// Calls of which none finds room, as one that never ends has it.
+/// Calls that find no room, because a call that never ends takes it.
 fn refused<S>(mut service: S) -> impl FnMut(u64) -> Duration
 where
     S: Service<bool, Future: 'static> + Clone + 'static,
@@ -166,7 +166,7 @@ fn breaking() -> Vec<Contender> {
     ]
 }
 
-/// A request of one client, which is made anew for each call, as a server does.
+/// A request of one client, made anew for each call, as in a server.
 fn request() -> Request<()> {
     let client = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)), 1234);
     let mut request = Request::new(());

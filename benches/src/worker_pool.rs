@@ -1,4 +1,4 @@
-//! Jobs for two threads: many from outside, one and its result, uneven ones, and jobs that submit jobs.
+//! Jobs for two threads: many from outside, one and its result, uneven ones, and trees of jobs.
 
 mod loops;
 mod subject;
@@ -14,7 +14,7 @@ const BOUNDED: &str = "bounded";
 /// It takes all jobs there are, and all memory they need.
 const UNBOUNDED: &str = "unbounded";
 
-/// Its jobs may borrow, and its end is theirs.
+/// Its jobs may borrow, and it ends when the last of them does.
 const SCOPE: &str = "scope";
 
 /// It runs futures; it also takes all there are.
@@ -115,13 +115,13 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// A tree of jobs of 11 levels, half of which are leaves: as many as there is room for.
+/// The jobs of a tree of 11 levels. Its 1024 leaves are as many as a bounded pool has room for.
 const SMALL: u64 = (1 << 11) - 1;
 
-/// 16 times as many. What a bounded pool has no room for is done by the job that would submit it.
+/// 16 times as many. If a bounded pool has no room for a job, the job that submits it runs it.
 const LARGE: u64 = (1 << 15) - 1;
 
-/// The pools without jobs. A run is so many seconds of that, right after the last job, and returns the CPU time they took.
+/// The pools without jobs: a run lasts so many seconds, and returns their CPU time.
 pub fn idle() -> Vec<Contender> {
     everybody!(idling)
 }

@@ -20,25 +20,25 @@ pub struct Contender {
     /// Unique within the workload; without a slash.
     pub name: &'static str,
 
-    /// Those of the same class promise the same: an order, or a clock.
+    /// Contenders of the same class promise the same, such as an order or a clock.
     pub class: &'static str,
 
     /// Whether it is one of tidegate's.
     pub ours: bool,
 
-    /// Performs the given number of operations and returns how long they took. The loop is in here, so that nobody pays
-    /// for the dispatch.
+    /// Performs the given number of operations and returns how long they took. The loop is in here,
+    /// so that nobody pays for the dispatch.
     pub run: Run,
 
-    /// How many operations there must be at least for the figure to be what the workload's name says. Not kept to where
-    /// the figures mean little.
+    /// The least number of operations at which the result is what the workload's name says.
+    /// `--quick` takes fewer.
     pub least: u64,
 }
 
 /// See [`Contender::run`].
 pub type Run = Box<dyn FnMut(u64) -> Duration>;
 
-/// The class of what is shown for comparison, and is no rival: another primitive, or a bare clock.
+/// The class of what is shown for comparison and is no rival: another primitive, or a bare clock.
 pub const REFERENCE: &str = "reference";
 
 /// Creates one of tidegate's contenders.

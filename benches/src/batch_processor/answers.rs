@@ -10,7 +10,7 @@ use super::{
     },
 };
 
-/// What goes with an item, for one result.
+/// A one-time channel that goes with an item, for its result.
 pub(super) trait Once: 'static {
     type Sender: Send + 'static;
     type Receiver: Send;
@@ -20,7 +20,7 @@ pub(super) trait Once: 'static {
     fn recv(receiver: Self::Receiver) -> u64;
 }
 
-/// What a task can wait for, too.
+/// A one-time channel that tasks can wait for, too.
 pub(super) trait TaskOnce: Once {
     fn receive(receiver: Self::Receiver) -> impl Future<Output = u64> + Send;
 }
@@ -71,7 +71,7 @@ impl Once for CrossbeamOnce {
     }
 }
 
-/// The crate of that name.
+/// The channel of the crate oneshot.
 pub(super) struct Oneshot;
 
 impl Once for Oneshot {
@@ -94,7 +94,7 @@ impl Once for Oneshot {
     }
 }
 
-/// Tokio's.
+/// Tokio's one-time channel.
 pub(super) struct TokioOnce;
 
 impl Once for TokioOnce {
@@ -158,7 +158,7 @@ impl<S: TaskSender<u64>> TaskIntake for Unanswered<S> {
     }
 }
 
-/// A channel each of whose items brings a sender for its result.
+/// A channel whose items each bring a sender for their result.
 pub(super) struct Answered<S, O>(S, PhantomData<fn(O)>);
 
 /// An item and where its result goes.
@@ -228,7 +228,7 @@ impl<S: TaskSender<Asked<O>>, O: TaskOnce> TaskService for Answered<S, O> {
     }
 }
 
-/// Threads that are known from the start, each with a channel of its own for its results, which come in order.
+/// Threads known from the start, each with a channel for its results, which come in order.
 pub(super) struct Known {
     items: crossbeam_channel::Sender<(u64, usize)>,
     results: Vec<crossbeam_channel::Receiver<u64>>,

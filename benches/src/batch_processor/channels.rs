@@ -1,4 +1,4 @@
-//! Channels, and the loops over them that one writes where there is no crate for it.
+//! Channels, and the loops over them that one writes without a crate for batching.
 
 use std::{marker::PhantomData, pin::pin, sync::mpsc, thread, time::Instant};
 
@@ -15,8 +15,8 @@ pub(super) trait Channel {
     /// The end of the producers.
     type Sender<T: Send + 'static>: Sender<T>;
 
-    /// Opens the channel, and starts a thread that hands batches to `handle` until no sender is left. The vector is the
-    /// next batch's, too; what the handler leaves in it is dropped.
+    /// Opens the channel, and starts a thread that hands batches to `handle` until no sender is
+    /// left. The next batch is in the same vector; items that the handler leaves in it are dropped.
     fn start<T: Send + 'static>(
         room: usize,
         handle: impl FnMut(&mut Vec<T>) + Send + 'static,
@@ -128,7 +128,7 @@ impl<Q: Queue> Channel for AtOnce<Q> {
     }
 }
 
-/// Has `begin` say, at the first item of a batch, how to come by the others.
+/// Gathers batches. At the first item of a batch, `begin` returns what fetches the others.
 fn gather<T, R: Receiver<T>, N: Fn(&R) -> Option<T>>(
     receiver: &R,
     mut handle: impl FnMut(&mut Vec<T>),
@@ -218,7 +218,7 @@ impl<T: Send + 'static> Receiver<T> for crossbeam_channel::Receiver<T> {
     }
 }
 
-/// Tokio's channel and `recv_many`: what there is.
+/// Tokio's channel and `recv_many`, which takes what there is.
 pub(super) struct Tokio;
 
 impl TaskChannel for Tokio {
@@ -253,7 +253,7 @@ impl<T: Send + 'static> TaskSender<T> for tokio::sync::mpsc::Sender<T> {
     }
 }
 
-/// The same with tokio's clock: full batches.
+/// The same with tokio's clock, for full batches.
 pub(super) struct TokioFull;
 
 impl TaskChannel for TokioFull {
@@ -287,7 +287,7 @@ impl TaskChannel for TokioFull {
     }
 }
 
-/// The same channel as a stream, and tokio-stream's chunks: full batches.
+/// The same channel as a stream, and tokio-stream's chunks, for full batches.
 pub(super) struct TokioStream;
 
 impl TaskChannel for TokioStream {
@@ -318,7 +318,7 @@ fn with_tokios_clock(gathering: impl Future<Output = ()>) {
     runtime.expect("a runtime").block_on(gathering);
 }
 
-/// Async-channel and futures' `ready_chunks`: what there is.
+/// Async-channel and futures' `ready_chunks`, which takes what there is.
 pub(super) struct Async;
 
 impl TaskChannel for Async {
@@ -352,7 +352,7 @@ impl<T: Send + 'static> TaskSender<T> for async_channel::Sender<T> {
     }
 }
 
-/// The same channel and futures-batch: full batches.
+/// The same channel and futures-batch, for full batches.
 pub(super) struct FuturesBatch;
 
 impl TaskChannel for FuturesBatch {
@@ -373,7 +373,7 @@ impl TaskChannel for FuturesBatch {
     }
 }
 
-/// Batch-channel, which receives several by one call: what there is.
+/// Batch-channel, which receives what there is by one call.
 pub(super) struct BatchChannel;
 
 impl TaskChannel for BatchChannel {

@@ -1,4 +1,4 @@
-//! Crates that batch and answer, all of them in tokio's runtime.
+//! Crates that batch items and return results, all of them in tokio's runtime.
 
 use std::{convert::Infallible, pin::Pin};
 
@@ -12,7 +12,7 @@ use super::subject::{
 };
 use crate::timing::ByHand;
 
-/// Answers, for whoever asks for a type.
+/// The handler as a type, for crates that take no closure.
 #[derive(Debug, Clone)]
 pub(super) struct Answering(Roll);
 
@@ -95,7 +95,7 @@ impl Service for AintOne {
     }
 }
 
-/// Has several under way by polling each once: that hands its item in.
+/// Has several items under way: the first poll of each future hands its item in.
 pub(super) struct Polling<'a> {
     batcher: &'a Batcher<Answering>,
     hand: ByHand,

@@ -12,7 +12,7 @@ use super::{
     subject::{BATCH, Trigger},
 };
 
-/// A `VecDeque` in a `Mutex`, and two condition variables. They are notified where somebody may wait, not for each item.
+/// A `VecDeque` in a `Mutex`, and two condition variables, notified only where somebody may wait.
 pub(super) struct Locked;
 
 impl Channel for Full<Locked> {

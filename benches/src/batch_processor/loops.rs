@@ -1,4 +1,4 @@
-//! The loops, the same for every batcher. Each starts its own at the first lap.
+//! The loops, the same for every batcher. Each loop starts its batcher at the first lap.
 
 use std::{cell::LazyCell, collections::VecDeque, hint::black_box, ops::Range, time::Duration};
 
@@ -27,8 +27,8 @@ pub(super) fn push<const THREADS: usize, I: Intake>(
     })
 }
 
-/// Submits from so many threads. Each has up to [`UNDER_WAY`] items under way: it waits for its oldest result, submits
-/// the next.
+/// Submits from so many threads. Each has up to [`UNDER_WAY`] items under way: it waits for its
+/// oldest result, then submits the next item.
 pub(super) fn submit<const THREADS: usize, S: Service>(
     start: fn(Roll) -> S,
 ) -> impl FnMut(u64) -> Duration {
@@ -50,7 +50,7 @@ pub(super) fn submit<const THREADS: usize, S: Service>(
     })
 }
 
-/// The same with one under way.
+/// The same with one item under way.
 pub(super) fn submit_one<const THREADS: usize, S: Service>(
     start: fn(Roll) -> S,
 ) -> impl FnMut(u64) -> Duration {
@@ -99,7 +99,7 @@ pub(super) fn push_tasks<I: TaskIntake>(start: fn(Roll) -> I) -> impl FnMut(u64)
     })
 }
 
-/// Submits from [`TASKS`] tasks, of which each awaits two results at a time: one batch is under way in all.
+/// Submits from [`TASKS`] tasks that each await two results: one batch is under way in all.
 pub(super) fn submit_tasks<S: TaskService>(start: fn(Roll) -> S) -> impl FnMut(u64) -> Duration {
     in_tasks(start, |service, numbers| async move {
         let mut results = Results::default();
@@ -147,7 +147,7 @@ where
     }
 }
 
-/// What each of so many producers does of `n` items, in full batches, so that no batch waits for others at the end.
+/// Returns how many of `n` items each producer makes: full batches, so that none waits at the end.
 fn share(n: u64, producers: u64) -> u64 {
     n.div_ceil(producers).next_multiple_of(BATCH as u64)
 }

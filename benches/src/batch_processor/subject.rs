@@ -15,13 +15,13 @@ pub(super) const BATCH: usize = 128;
 /// How long the first item of a batch waits for others, if it does.
 pub(super) const DELAY: Duration = Duration::from_millis(10);
 
-/// How many items there is room for where nobody wants a result: ten batches, tidegate's default.
+/// How many items there is room for if there are no results: ten batches, tidegate's default.
 pub(super) const ROOM: usize = 10 * BATCH;
 
-/// How many items a thread has under way that wants results.
+/// How many items a thread has under way if it waits for results.
 pub(super) const UNDER_WAY: usize = 128;
 
-/// How many items there is room for then: all that 64 threads have under way.
+/// How many items there is room for if there are results: all that 64 threads have under way.
 pub(super) const ROOM_FOR_ALL: usize = 64 * UNDER_WAY;
 
 /// Where a batch reports.
@@ -57,24 +57,24 @@ pub(super) trait Intake: Sync {
 
 /// Takes items from threads that want a result for each.
 pub(super) trait Service: Sync {
-    /// What a thread has of it.
+    /// A thread's access to it.
     type Caller<'a>: Caller
     where
         Self: 'a;
 
-    /// Returns that of the thread with this number.
+    /// Returns the access of the thread with this number.
     fn caller(&self, thread: usize) -> Self::Caller<'_>;
 }
 
 /// See [`Service::Caller`].
 pub(super) trait Caller {
-    /// What the result is to be had for.
+    /// What stands for the result until it is there.
     type Reply;
 
     /// Hands an item in, for which there is room.
     fn submit(&mut self, number: u64) -> Self::Reply;
 
-    /// Waits for the result of an item, none of the earlier ones being waited for any more.
+    /// Waits for the result of an item. The results of earlier items have been waited for before.
     fn result(&mut self, reply: Self::Reply) -> u64;
 }
 
@@ -90,14 +90,14 @@ pub(super) trait TaskService: Clone + Send + 'static {
     fn submit(&self, number: u64) -> impl Future<Output = u64> + Send;
 }
 
-/// Tidegate's, whose handler returns `R`s.
+/// Tidegate's batcher, whose handler returns `R`s.
 type Ours<R> = Batcher<u64, R, Infallible>;
 
 fn settings(trigger: Trigger, room: usize) -> Builder<u64> {
     let builder = Batcher::builder().max_items(BATCH).capacity(room);
     match trigger.delay() {
         Some(delay) => builder.max_delay(delay),
-        // With what has gathered while the handler was busy.
+        // A batch is what has gathered while the handler was busy.
         None => builder.policy(Policy::Immediate),
     }
 }
@@ -106,7 +106,7 @@ fn take(roll: Roll, numbers: &[u64]) {
     roll.report_all(numbers.iter().copied());
 }
 
-/// For items whose results nobody wants.
+/// Returns a handler of items without results.
 fn pushed(roll: Roll) -> impl FnMut(Vec<u64>) -> Result<Vec<()>, Infallible> + Send {
     move |numbers| {
         take(roll, &numbers);
@@ -114,7 +114,7 @@ fn pushed(roll: Roll) -> impl FnMut(Vec<u64>) -> Result<Vec<()>, Infallible> + S
     }
 }
 
-/// For items each of which wants its result.
+/// Returns a handler of items with a result each.
 fn submitted(roll: Roll) -> impl FnMut(Vec<u64>) -> Result<Vec<u64>, Infallible> + Send {
     move |mut numbers| {
         take(roll, &numbers);
@@ -123,7 +123,7 @@ fn submitted(roll: Roll) -> impl FnMut(Vec<u64>) -> Result<Vec<u64>, Infallible>
     }
 }
 
-/// Tidegate's with its driver on a thread.
+/// Tidegate's batcher with its driver on a thread.
 pub(super) fn tidegate(trigger: Trigger, roll: Roll) -> impl Intake {
     let (batcher, driver) = settings(trigger, ROOM).build_on_thread(pushed(roll)).unwrap();
     driver.detach();
@@ -137,7 +137,7 @@ impl Intake for Ours<()> {
     }
 }
 
-/// The same, answering.
+/// The same with results.
 pub(super) fn tidegate_answers(trigger: Trigger, roll: Roll) -> impl Service {
     let (batcher, driver) =
         settings(trigger, ROOM_FOR_ALL).build_on_thread(submitted(roll)).unwrap();
@@ -167,7 +167,7 @@ impl Caller for &Ours<u64> {
     }
 }
 
-/// Tidegate's with its driver in a task.
+/// Tidegate's batcher with its driver in a task.
 pub(super) fn tidegate_tasks(trigger: Trigger, roll: Roll) -> impl TaskIntake {
     let (batcher, driver) = settings(trigger, ROOM).build(pushed(roll)).unwrap();
     tokio::spawn(driver);
@@ -180,7 +180,7 @@ impl TaskIntake for Ours<()> {
     }
 }
 
-/// The same, answering.
+/// The same with results.
 pub(super) fn tidegate_answers_tasks(trigger: Trigger, roll: Roll) -> impl TaskService {
     let (batcher, driver) = settings(trigger, ROOM_FOR_ALL).build(submitted(roll)).unwrap();
     tokio::spawn(driver);
@@ -193,10 +193,10 @@ impl TaskService for Ours<u64> {
     }
 }
 
-/// Tidegate's without a driver, answering: its callers lead, each with one item under way.
+/// Tidegate's batcher without a driver: its callers lead, each with one item under way.
 pub(super) struct Led<H: Handler<u64>>(Arc<LeaderBatcher<u64, H, SystemClock>>);
 
-/// What answers, in a batch that its callers lead.
+/// A handler for [`Led`], which returns results.
 pub(super) trait Answering:
     Handler<u64, Output = u64, Error = Infallible, Run: Send> + Send
 {
@@ -224,7 +224,7 @@ impl<H: Answering> Service for Led<H> {
 impl<'a, H: Answering> Caller for &'a Led<H> {
     type Reply = Leader<'a, u64, H, SystemClock>;
 
-    /// Hands nothing in: who leads must wait.
+    /// Only creates the future: the item is handed in when the caller waits for the result.
     #[inline]
     fn submit(&mut self, number: u64) -> Self::Reply {
         self.0.submit(number)

@@ -81,7 +81,7 @@ fn run(args: Args) -> Result<(), String> {
     }
     let written = if args.list { list(&workloads) } else { compare(&workloads, &args) };
     match written {
-        // Whoever reads has seen enough.
+        // The reader of a pipe has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.map_err(|error| format!("compare: {error}")),
     }

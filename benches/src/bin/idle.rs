@@ -1,4 +1,4 @@
-//! Measures how much of the processor the pools of tidegate and its rivals take when they have no jobs, and prints a table.
+//! Measures the CPU time that the pools of tidegate and its rivals take while they have no jobs.
 
 use std::{env, process::ExitCode};
 

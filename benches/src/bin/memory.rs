@@ -1,4 +1,4 @@
-//! Weighs the maps of tidegate and its rivals, and prints a table. A program of its own, as counting takes time.
+//! Weighs the maps of tidegate and its rivals. A program of its own, as counting takes time.
 
 use std::{alloc::System, env, fs, process::ExitCode};
 

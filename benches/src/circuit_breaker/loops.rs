@@ -1,4 +1,4 @@
-//! The loops, the same for every breaker. What succeeded is counted, and compared with what should have.
+//! The loops, the same for every breaker. They check how many calls succeeded.
 
 use std::{
     future::{Ready, poll_fn, ready},
@@ -13,7 +13,7 @@ use tower_resilience_circuitbreaker::{CircuitBreakerConfigBuilder, DefaultClassi
 use super::subject::{Answer, InSteps, Subject};
 use crate::timing::{scaled, timed, timed_on_two_threads};
 
-/// More failures than any of them bears.
+/// So many failures open every breaker.
 const MANY: u64 = 1000;
 
 /// Calls that succeed, through a closed breaker.
@@ -49,7 +49,7 @@ pub(super) fn closed_by_two<S: Subject>(breaker: S) -> impl FnMut(u64) -> Durati
     }
 }
 
-/// Calls that an open breaker refuses. They would succeed.
+/// Calls that an open breaker refuses; if it let them in, they would succeed.
 pub(super) fn refused<S: Subject>(breaker: S) -> impl FnMut(u64) -> Duration {
     call(&breaker, MANY, Err(()));
     move |n| {
@@ -69,7 +69,7 @@ fn call<S: Subject>(breaker: &S, n: u64, answer: Answer) -> u64 {
     succeeded
 }
 
-/// As [`closed`] for a breaker that is a tower service, and is awaited. One `block_on` around all calls.
+/// As [`closed`], for a breaker that is a tower service. One `block_on` is around all calls.
 pub(super) fn closed_service(
     builder: CircuitBreakerConfigBuilder<DefaultClassifier>,
 ) -> impl FnMut(u64) -> Duration {
@@ -89,7 +89,7 @@ pub(super) fn closed_service_by_two(
     let breakers = around(builder);
     move |n| {
         let each = n.div_ceil(2);
-        // Neither the service nor its calls are shared, so each thread makes its clone before it starts.
+        // The service may not be `Sync`, so each thread gets a clone, made before it starts.
         let both = [breakers.clone(), breakers.clone()].map(std::sync::Mutex::new);
         let elapsed = timed_on_two_threads(|thread| {
             let mut breaker = both[thread].lock().unwrap();

@@ -13,9 +13,9 @@ pub(super) trait Subject: Send + Sync + 'static {
     fn call(&self, act: impl FnOnce() -> Answer) -> bool;
 }
 
-/// A breaker that is asked first, and told afterwards.
+/// A breaker that is asked before a call, and told of its outcome afterwards.
 pub(super) trait InSteps: Subject {
-    /// Asks, and tells of a success if it is let in. Returns whether it was.
+    /// Asks, and reports a success if the call is let in. Returns whether it was.
     fn enter_and_succeed(&self) -> bool;
 }
 

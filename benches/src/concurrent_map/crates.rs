@@ -182,7 +182,7 @@ impl<K: Key, V: Value> Subject for SccIndex<K, V> {
     where
         V: Copy,
     {
-        // Without a lock, if it is there.
+        // This takes no lock if the key is there.
         self.peek_with(&key, |_, found| *found)
             .unwrap_or_else(|| *self.entry_sync(key).or_insert(value).get())
     }

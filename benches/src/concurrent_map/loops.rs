@@ -1,4 +1,4 @@
-//! The loops on one thread, the same for every map. A map is made when it is first asked, as large ones take a while.
+//! The loops on one thread, the same for every map. The first run makes the map.
 
 use std::{hint::black_box, sync::LazyLock, time::Duration};
 
@@ -11,16 +11,16 @@ use crate::{
 /// Keys of a map that fits a core's cache.
 pub(super) const FEW: usize = 1 << 14;
 
-/// Keys of one that does not.
+/// Keys of a map that does not.
 pub(super) const MANY: usize = 1_000_000;
 
-/// Which keys are asked for, in which order, before it starts again.
+/// Keys in the order in which they are asked for, again and again.
 pub(super) type Order<K> = LazyLock<Vec<K>>;
 
 pub(super) static EACH_OF_FEW: Order<u64> = Order::new(|| shuffled(0..FEW));
 pub(super) static EACH_OF_MANY: Order<u64> = Order::new(|| shuffled(0..MANY));
 
-/// None of the few.
+/// As many keys, none of which is one of the few.
 pub(super) static OTHERS: Order<u64> = Order::new(|| shuffled(FEW..2 * FEW));
 
 /// The few and the others.
@@ -29,7 +29,7 @@ pub(super) static EACH_OF_BOTH: Order<u64> = Order::new(|| shuffled(0..2 * FEW))
 /// The names of the few: 16 to 24 bytes.
 static NAMES: Order<String> = Order::new(|| shuffled(0..FEW).into_iter().map(name).collect());
 
-/// A walk along an order, where it was left.
+/// A walk along an order, which goes on where it stopped.
 pub(super) struct Walk<K: 'static> {
     order: &'static [K],
     next: usize,
@@ -50,7 +50,7 @@ impl<K> Walk<K> {
     pub(super) fn each(&mut self, n: u64, mut step: impl FnMut(&'static K)) {
         let mut left = usize::try_from(n).expect("a number of operations fits a usize");
         while left > 0 {
-            // A stretch at a time: inside there is nothing but a pointer to count up.
+            // A stretch at a time, so that the inner loop only advances a pointer.
             let ahead = &self.order[self.next..];
             let stretch = &ahead[..left.min(ahead.len())];
             stretch.iter().for_each(&mut step);
@@ -77,7 +77,7 @@ pub(super) fn at_first<T>(
     move |n| run(made.get_or_insert_with(&make), n)
 }
 
-/// Makes a map of the first `keys` keys, each with 1 for a value. They come in another order than they are asked for in.
+/// Makes a map of the first `keys` keys, each with value 1, inserted in the order of their ranks.
 pub(super) fn filled<S: Single<Key = u64, Value = u64> + Default>(keys: usize) -> S {
     let mut map = S::default();
     for rank in 0..keys {
@@ -129,7 +129,7 @@ where
     elapsed
 }
 
-/// Asks for the values of names, and looks at how long they are.
+/// Asks for the values of names, and adds up the lengths of these values.
 pub(super) fn getting_strings<S>() -> impl FnMut(u64) -> Duration
 where
     S: Single<Key = String, Value = String> + Default,
@@ -162,7 +162,7 @@ where
     changing(|map: &mut S, key, n| assert!(map.insert(key, n), "a key is there"))
 }
 
-/// Asks for values, with another one at hand.
+/// Asks for values, and has another one to insert if there is none.
 pub(super) fn getting_or_inserting<S>() -> impl FnMut(u64) -> Duration
 where
     S: Single<Key = u64, Value = u64> + Default,
@@ -222,7 +222,7 @@ where
     })
 }
 
-/// Fills a map that begins empty; it is dropped when time has been taken. More than [`MANY`] keys go to several maps.
+/// Fills an empty map, and drops it untimed. More than [`MANY`] keys go to several maps.
 pub(super) fn growing<S>() -> impl FnMut(u64) -> Duration
 where
     S: Single<Key = u64, Value = u64> + Default,

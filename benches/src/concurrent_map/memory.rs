@@ -9,7 +9,7 @@ use super::{
 };
 use crate::keys::key;
 
-/// What the process holds of the allocator.
+/// What the process has got from the allocator and not given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     /// Bytes asked for. The allocator adds some to each block, and rounds up.
@@ -31,7 +31,7 @@ pub struct Weight {
     /// Numbers to numbers: 16 bytes of key and value.
     pub numbers: PerEntry,
 
-    /// Bytes an entry at least and at most while the second half of the numbers came.
+    /// The least and the most bytes an entry while the second half of the numbers was inserted.
     pub while_growing: (f64, f64),
 
     /// Strings to strings: 100 bytes of key and value, 52 of them in blocks of their own.
@@ -50,7 +50,7 @@ pub struct Weight {
 /// What an entry weighs.
 #[derive(Debug, Clone, Copy)]
 pub struct PerEntry {
-    /// Bytes, with their part of the table's.
+    /// Bytes, with the entry's share of the table.
     pub bytes: f64,
 
     /// Blocks.
@@ -98,7 +98,7 @@ impl Scales {
         Numbers: Single<Key = u64, Value = u64> + Default,
         Strings: Single<Key = String, Value = String> + Default,
     {
-        // What is made once for all maps, or once for a thread, is not a map's.
+        // What is allocated once for all maps, or once for a thread, does not count.
         drop(single::<Numbers>());
         let (empty, its) = self.of(Numbers::default);
         drop(empty);

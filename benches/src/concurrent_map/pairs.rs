@@ -1,4 +1,4 @@
-//! The loops on two threads, the same for every map. A thread begins half an order ahead of the other.
+//! The loops on two threads, the same for every map. One thread is half an order ahead.
 
 use std::{
     hint::black_box,
@@ -24,7 +24,7 @@ static HOT: Order<u64> = Order::new(|| zipf(HOT_KEYS, 1 << 12));
 
 const HOT_KEYS: usize = 8;
 
-/// Runs `work` on two threads, and gives it half of `n` operations to do.
+/// Runs `work` on two threads, each of which does half of `n` operations.
 fn by_two<M: Sync>(
     map: &M,
     order: &'static Order<u64>,
@@ -90,7 +90,7 @@ where
     )
 }
 
-/// Both count up the values of the same few keys. None may be lost.
+/// Both count up the values of the same few keys, and no count may be lost.
 pub(super) fn counting_by_two<M>() -> impl FnMut(u64) -> Duration
 where
     M: Subject<Key = u64, Value = u64>,
@@ -121,7 +121,7 @@ pub(super) enum Act {
 /// In which order keys are got, inserted and removed.
 pub(super) struct Mix {
     keys: &'static Order<u64>,
-    /// As many as share no divisor with the number of keys, so that each key meets every act.
+    /// Acts, as many as share no divisor with the number of keys: each key meets every act.
     acts: Order<Act>,
 }
 
@@ -136,7 +136,7 @@ impl Mix {
     }
 }
 
-/// Acts in an order of chance: of a hundred so many `gets` and `inserts`, and removals for the rest.
+/// Acts in random order: of a hundred so many `gets` and `inserts`, and removals for the rest.
 fn acts(gets: usize, inserts: usize) -> Vec<Act> {
     let act = |index| match index % 100 {
         place if place < gets => Act::Get,
@@ -149,7 +149,7 @@ fn acts(gets: usize, inserts: usize) -> Vec<Act> {
     acts
 }
 
-/// Both get, insert and remove keys of which half are there, and stay there on the whole.
+/// Both get, insert and remove keys. Half of the keys are in the map, and about half remain there.
 pub(super) fn mixing<M>(mix: &'static Mix) -> impl FnMut(u64) -> Duration
 where
     M: Subject<Key = u64, Value = u64>,

@@ -1,4 +1,4 @@
-//! What is measured, behind two traits; and the maps made of std's. A method is what a user would write, and no more.
+//! The maps behind two traits, and those made of std's. A method is what a user would write.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,7 @@ use std::{
 use crossbeam_utils::CachePadded;
 use tidegate_concurrent_map::DefaultHashBuilder;
 
-/// What hashes keys, for all.
+/// The hasher of all maps.
 pub(super) type Hasher = DefaultHashBuilder;
 
 /// What every map takes as a key.
@@ -27,26 +27,26 @@ pub(super) trait Single {
     type Key;
     type Value;
 
-    /// Looks at a value where it is.
+    /// Reads a value in place.
     fn get_with<R>(&mut self, key: &Self::Key, f: impl FnOnce(&Self::Value) -> R) -> Option<R>;
 
-    /// Returns a number.
+    /// Returns a copy of a value.
     fn get(&mut self, key: &Self::Key) -> Option<Self::Value>
     where
         Self::Value: Copy;
 
-    /// Sets a value; whether there was one.
+    /// Sets a value, and returns whether there was one.
     fn insert(&mut self, key: Self::Key, value: Self::Value) -> bool;
 
-    /// Removes a value; whether there was one.
+    /// Removes a value, and returns whether there was one.
     fn remove(&mut self, key: &Self::Key) -> bool;
 
-    /// Returns a number, set to `value` if there is none.
+    /// Returns a copy of a value, which is set to `value` if there is none.
     fn get_or_insert(&mut self, key: Self::Key, value: Self::Value) -> Self::Value
     where
         Self::Value: Copy;
 
-    /// Changes a number, or sets it to `first`.
+    /// Changes a value, or sets it to `first`.
     fn upsert(
         &mut self,
         key: Self::Key,
@@ -238,7 +238,7 @@ impl<K: Key, V: Value> Subject for Locked<K, V> {
     }
 }
 
-/// Std's maps behind std's locks, each on cache lines of its own: what one writes who wants no crate for it.
+/// Std's maps behind std's locks, on cache lines of their own: what one writes without a crate.
 pub(super) struct Sharded<K, V> {
     shards: Vec<CachePadded<Mutex<Bare<K, V>>>>,
     hasher: Hasher,
@@ -257,7 +257,7 @@ impl<K, V> Default for Sharded<K, V> {
 impl<K: Key, V: Value> Sharded<K, V> {
     #[inline]
     fn of(&self, key: &K) -> MutexGuard<'_, Bare<K, V>> {
-        // The table takes its place from the lowest bits and its tag from the highest ones.
+        // Not the table's bits: its place is of the lowest ones, its tag of the highest ones.
         let shard = (self.hasher.hash_one(key) >> 32) as usize % SHARDS;
         self.shards[shard].lock().unwrap()
     }

@@ -1,4 +1,4 @@
-//! What one wires by hand of threads and channels of crossbeam's.
+//! Flows that one wires by hand of threads and of crossbeam's channels.
 
 use std::{collections::VecDeque, thread, thread::Scope};
 
@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::flows::THREADS;
 
-/// A feeder, [`THREADS`] workers, and the caller, who puts in order what comes back.
+/// A feeder, [`THREADS`] workers, and the caller, which puts the results in order.
 pub(super) fn fed<P: Send>(
     pieces: impl Iterator<Item = P> + Send,
     room: usize,
@@ -54,7 +54,7 @@ pub(super) fn feeding<P: Send>(
 /// A piece and its place.
 type Numbered<P> = (usize, P);
 
-/// Starts the workers, with a channel to each side of them.
+/// Starts the workers, with one channel to them and one from them.
 fn workers<'scope, P: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     room: usize,

@@ -1,4 +1,4 @@
-//! The flows, each as one would write it: numbers from an iterator, a stage for two threads, and a sink.
+//! The flows as one would write them: a range of numbers, a stage for two threads, and a sink.
 
 use std::{cell::LazyCell, iter, num::NonZeroUsize, time::Duration};
 
@@ -24,10 +24,10 @@ pub(super) const THREADS: usize = 2;
 /// How many items a chunk has.
 const CHUNK: usize = 64;
 
-/// How many chunks there is room for where one says so, to each side of the threads.
+/// How many chunks there is room for on each side of the threads, if that can be set.
 pub(super) const ROOM: usize = 16;
 
-/// How many items there is room for then: as many as in the chunks.
+/// How many items there is room for, if that can be set: as many as in the chunks.
 const ITEMS: usize = ROOM * CHUNK;
 
 /// How many futures are in flight.
@@ -42,7 +42,7 @@ fn ordered<const STEPS: u32>(flow: impl Fn(u64, &mut Sink)) -> impl FnMut(u64) -
     checked::<STEPS>(flow, true)
 }
 
-/// Times one whose order need not be kept.
+/// Times a flow whose order need not be kept.
 fn unordered<const STEPS: u32>(flow: impl Fn(u64, &mut Sink)) -> impl FnMut(u64) -> Duration {
     checked::<STEPS>(flow, false)
 }
@@ -83,7 +83,7 @@ pub(super) fn a_loop<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
     })
 }
 
-/// Tidegate's, inline: on one thread, too.
+/// Tidegate's flow with an inline stage: on one thread, too.
 pub(super) fn map<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
     ordered::<STEPS>(|n, sink| {
         let flow = Pipeline::from_iter(0..n).map("stage", stage::<STEPS>);
@@ -96,7 +96,7 @@ fn pool() -> WorkerPool {
     WorkerPool::builder().threads(count(THREADS)).build().unwrap()
 }
 
-/// Tidegate's on a pool. It cuts chunks by itself.
+/// Tidegate's flow with a stage on a pool. It cuts chunks by itself.
 pub(super) fn map_on<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
     let pool = LazyCell::new(pool);
     ordered::<STEPS>(move |n, sink| {
@@ -106,7 +106,7 @@ pub(super) fn map_on<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
     })
 }
 
-/// The same on threads that the run starts, of which the calling one is the first.
+/// The same on the calling thread and one more, which the run starts.
 pub(super) fn run_on_threads<const STEPS: u32>() -> impl FnMut(u64) -> Duration {
     ordered::<STEPS>(|n, sink| {
         let flow =
@@ -256,7 +256,7 @@ pub(super) fn async_loop() -> impl FnMut(u64) -> Duration {
     })
 }
 
-/// Tidegate's, in order.
+/// Tidegate's flow with an asynchronous stage, in order.
 pub(super) fn map_async() -> impl FnMut(u64) -> Duration {
     ordered::<CHEAP>(|n, sink| {
         let flow = Pipeline::from_iter(0..n).map_async("later", count(IN_FLIGHT), later);

@@ -6,13 +6,13 @@ use std::{
     sync::{LazyLock, Mutex},
 };
 
-/// A few nanoseconds.
+/// Steps that take a few nanoseconds.
 pub(super) const CHEAP: u32 = 8;
 
-/// About 190 ns, where one item follows the other.
+/// Steps that take about 190 ns an item, done one item after the other.
 pub(super) const MEDIUM: u32 = 280;
 
-/// What is done with an item: so many steps. The low half of the result is the item's number, and so tells its place.
+/// Does so many steps with an item. The result's low half is the item's number, its place.
 #[inline]
 pub(super) fn stage<const STEPS: u32>(number: u64) -> u64 {
     let mut state = black_box(number) | 1;
@@ -39,7 +39,8 @@ impl Sink {
         self.sum = self.sum.wrapping_add(result);
     }
 
-    /// Sees to it that the results of the items 0 to `n` were taken, once each, and in this order if it is so promised.
+    /// Checks that the results of items 0 to `n` were taken, once each, and in order if
+    /// `is_ordered`.
     pub(super) fn check<const STEPS: u32>(&self, n: u64, is_ordered: bool) {
         assert_eq!(self.taken, n, "an item was lost, or came twice");
         assert_eq!(self.sum, sum_of::<STEPS>(n), "a result is not that of an item");

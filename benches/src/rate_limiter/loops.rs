@@ -1,4 +1,4 @@
-//! The loops, the same for every limiter. What was allowed is counted, and compared with what should have been.
+//! The loops, the same for every limiter. They check how many calls were allowed.
 
 use std::{hint::black_box, sync::LazyLock, time::Duration};
 
@@ -53,7 +53,7 @@ fn ask<S: Subject>(limiter: &S, n: u64) -> u64 {
     allowed
 }
 
-/// Asks for a token that is there, a nanosecond after the last one: no clock is read.
+/// Asks for a token that is there, one nanosecond after the last one, so that no clock is read.
 pub(super) fn allowed_at_given_times<C: 'static>(
     limiter: RateLimiter<C>,
 ) -> impl FnMut(u64) -> Duration {
@@ -89,10 +89,10 @@ pub(super) fn awaited<S: Async>(limiter: S) -> impl FnMut(u64) -> Duration {
 /// How many keys there are.
 pub(super) const KEYS: usize = 100_000;
 
-/// How many times a key is asked for before the sequence starts again.
+/// How many keys are asked for before the sequence starts again.
 const ASKED: usize = 1 << 20;
 
-/// Asks for a token of a key. All keys are known, and few of them get most of the questions.
+/// Asks for a token of a key. All keys are known, and a few of them are asked for most often.
 pub(super) fn keyed<S: Keyed>(limiter: S) -> impl FnMut(u64) -> Duration {
     let mut asked = known(&limiter).iter().cycle();
     move |n| {
@@ -127,7 +127,7 @@ pub(super) fn keyed_by_two<S: Keyed>(limiter: S) -> impl FnMut(u64) -> Duration 
     }
 }
 
-/// Makes every key known to the limiter, and returns whom to ask for.
+/// Makes every key known to the limiter, and returns the keys to ask for, in sequence.
 fn known<S: Keyed>(limiter: &S) -> &'static [u64] {
     for rank in 0..KEYS {
         assert!(limiter.check(key(rank)), "a new key is allowed");

@@ -8,7 +8,7 @@ use futures_lite::future::{block_on, yield_now};
 use super::subject::{Async, Subject};
 use crate::timing::{ByHand, scaled, timed, timed_on_two_threads};
 
-/// Tasks of an executor where there is one.
+/// How many tasks there are, where an executor runs them.
 const TASKS: u64 = 64;
 
 /// Takes a permit without waiting, and releases it.
@@ -131,7 +131,7 @@ pub(super) fn cancelling<S: Async>(semaphore: S) -> impl FnMut(u64) -> Duration 
     }
 }
 
-/// A waiter queues up, the holder releases, which wakes the waiter, and the waiter is polled again. On one thread.
+/// On one thread: a waiter queues up, the holder releases and so wakes it, and it is polled again.
 pub(super) fn handing_over<S: Async>(semaphore: S) -> impl FnMut(u64) -> Duration {
     let hand = ByHand::new();
     move |n| {
@@ -152,8 +152,8 @@ pub(super) fn handing_over<S: Async>(semaphore: S) -> impl FnMut(u64) -> Duratio
 
 /// Two threads that release by turns what the other waits for.
 ///
-/// Of three permits the first thread holds two when it begins. Each thread takes what the other has just released, and
-/// never what it has released itself, or it could go on alone.
+/// The first thread begins with two of three permits. Each thread takes what the other has just
+/// released, and never what it has released itself: otherwise it could go on alone.
 pub(super) fn ping_pong<S: Subject>(semaphores: [S; 3]) -> impl FnMut(u64) -> Duration {
     move |n| {
         let rounds = n.div_ceil(2);

@@ -112,7 +112,7 @@ pub(super) fn sixty_four<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Durati
     }
 }
 
-/// Submits jobs of 0.2 to 200 µs, of which each size is half as frequent as the half of it.
+/// Submits jobs of 0.2 to 200 µs: jobs of twice a size are half as frequent.
 pub(super) fn uneven<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
     let (pool, roll) = (LazyCell::new(start), RollCall::for_jobs());
     move |n| {
@@ -132,7 +132,7 @@ pub(super) fn uneven_in_a_scope(start: fn() -> ThreadPool) -> impl FnMut(u64) ->
     in_a_scope(start, work)
 }
 
-/// The same jobs one after the other: twice what two threads can do at best.
+/// The same jobs one after the other: two threads take half of this time at best.
 pub(super) fn uneven_alone() -> impl FnMut(u64) -> Duration {
     let roll = RollCall::default();
     move |n| {
@@ -145,9 +145,9 @@ pub(super) fn uneven_alone() -> impl FnMut(u64) -> Duration {
     }
 }
 
-/// Submits the root of a tree of jobs. Every job that is no leaf submits two more, and none waits for another.
+/// Submits the root of a tree of jobs. Every job but a leaf submits two, and waits for neither.
 pub(super) fn tree<const JOBS: u64, P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
-    // Its jobs use the pool, which a program would have in a static: it is never dropped.
+    // Jobs use the pool, so it is never dropped, as if it were in a static.
     let pool = LazyCell::new(move || &*Box::leak(Box::new(start())));
     let roll = RollCall::for_jobs();
     move |n| {
@@ -183,19 +183,19 @@ fn borrowing<'a, const JOBS: u64>(scope: &Scope<'a>, roll: &'a RollCall, number:
     roll.report(number);
 }
 
-/// The jobs that one of a tree of so many submits.
+/// Returns the jobs that job `number` submits, in a tree of `jobs` jobs.
 fn children(number: u64, jobs: u64) -> impl Iterator<Item = u64> {
     [2 * number + 1, 2 * number + 2].into_iter().filter(move |&child| child < jobs)
 }
 
-/// As many trees as have `n` jobs or more.
+/// Runs as many trees as have at least `n` jobs.
 fn trees<const JOBS: u64>(roll: &RollCall, n: u64, submit_the_root: impl Fn()) -> Duration {
     let trees = n.div_ceil(JOBS);
     let elapsed: Duration = (0..trees).map(|_| lap(roll, JOBS, &submit_the_root)).sum();
     scaled(elapsed, trees * JOBS, n)
 }
 
-/// Has jobs run, and then none for so many seconds. Returns how much of the processor it took to have none.
+/// Runs jobs, and then none for so many seconds. Returns the CPU time of those seconds.
 pub(super) fn idling<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
     let mut jobs = tiny(start);
     move |seconds| {
@@ -206,7 +206,7 @@ pub(super) fn idling<P: Pool>(start: fn() -> P) -> impl FnMut(u64) -> Duration {
     }
 }
 
-/// Times `submit` and what it has submitted: jobs that report, `n` in all.
+/// Times `submit` and the jobs it submits: `n` jobs, which report.
 fn lap(roll: &RollCall, n: u64, submit: impl FnOnce()) -> Duration {
     roll.begin(n);
     let elapsed = timed(|| {
@@ -217,16 +217,16 @@ fn lap(roll: &RollCall, n: u64, submit: impl FnOnce()) -> Duration {
     elapsed
 }
 
-/// Times what sums up the results of `n` jobs, which are their numbers.
+/// Times `results`, which sums up the results of `n` jobs; each result is the job's number.
 fn summing(n: u64, results: impl FnOnce() -> u64) -> Duration {
     let (elapsed, sum) = timed_result(results);
     assert_eq!(sum, n * (n - 1) / 2, "a result was lost, or is another's");
     elapsed
 }
 
-/// Computes for as long as the number says.
+/// Computes for a time that the number decides.
 fn work(number: u64) {
-    // The multiples of this odd number are spread evenly: half of them have no leading zero, a quarter has one, and so on.
+    // Of this odd number's multiples half have no leading zero, a quarter has one, and so on.
     let zeros = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).leading_zeros();
     let steps = 128_u64 << zeros.min(10);
     let mut state = number | 1;

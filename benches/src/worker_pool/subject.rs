@@ -1,4 +1,4 @@
-//! The pools that are measured, behind one trait. A method is what a user would write, and nothing more.
+//! The pools that are measured, behind one trait. A method is what a user would write.
 
 use std::{
     num::NonZeroUsize,
@@ -24,7 +24,7 @@ pub(super) trait Pool: Send + Sync + 'static {
     /// Submits a job without a handle. If there is no room it waits.
     fn execute(&self, job: impl FnOnce() + Send + 'static);
 
-    /// Does so from inside a job, which does it itself where it would have to wait.
+    /// Does so from inside a job. Where it would have to wait, the job runs the new one itself.
     fn execute_from_a_job(&self, job: impl FnOnce() + Send + 'static) {
         self.execute(job);
     }
@@ -33,7 +33,7 @@ pub(super) trait Pool: Send + Sync + 'static {
     fn submit(&self, job: impl FnOnce() -> u64 + Send + 'static) -> impl FnOnce() -> u64;
 }
 
-/// What one does where a pool has no handle: a channel for the result.
+/// A channel for the result, as one uses it where a pool has no handle.
 #[inline]
 fn by_channel(
     pool: &impl Pool,
@@ -44,7 +44,7 @@ fn by_channel(
     move || receiver.recv().unwrap()
 }
 
-/// Starts tidegate's, with room for so many jobs, and what is done without.
+/// Starts tidegate's pool, with room for so many jobs; `on_full` says what a full pool does.
 pub(super) fn tidegate(room: usize, on_full: OnFull) -> WorkerPool {
     let threads = NonZeroUsize::new(THREADS).unwrap();
     WorkerPool::builder().threads(threads).queue(room).on_full(on_full).build().unwrap()
@@ -232,7 +232,7 @@ impl Pool for Tasks {
     }
 }
 
-/// No pool: what it is there to save.
+/// A thread for each job instead of a pool.
 pub(super) struct Threads;
 
 impl Pool for Threads {
