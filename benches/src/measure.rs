@@ -1,7 +1,7 @@
 //! Measures contenders by turns: A B C, B C A, C A B, …
 //!
 //! A noisy neighbour, a change of the clock frequency or a thermal limit then slows down all of
-//! them, and no contender always runs after the same other one, in the cache that this has left.
+//! them. And no contender always finds the cache as the same other one has left it.
 
 use std::{
     hint::black_box,
@@ -135,8 +135,8 @@ fn by_turns(contenders: &mut [Contender], plan: Plan) -> Vec<Samples> {
     samples.into_iter().map(Samples::sorted).collect()
 }
 
-/// Returns the number of operations that take about as long as a sample should, but not less than
-/// the least number. It also warms up the contender.
+/// Returns the number of operations that take about as long as a sample should, or the contender's
+/// least number if that is more. It also warms up the contender.
 fn calibrate(contender: &mut Contender, Plan { sample, whole, .. }: Plan) -> u64 {
     let least = if whole { contender.least } else { 1 };
     let mut operations = least.max(64);

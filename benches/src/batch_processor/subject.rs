@@ -62,7 +62,7 @@ pub(super) trait Service: Sync {
     where
         Self: 'a;
 
-    /// Returns the access of the thread with this number.
+    /// Returns what the thread with this number uses.
     fn caller(&self, thread: usize) -> Self::Caller<'_>;
 }
 

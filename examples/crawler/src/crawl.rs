@@ -192,7 +192,7 @@ fn writer(store: Arc<Mutex<Store>>) -> Result<(Writer, DriverThread), String> {
     builder.build_on_thread(write).map_err(|error| error.to_string())
 }
 
-/// Returns the error of the store itself, where that of the batch only says that there is one.
+/// Returns the store's own error, where the batch's only says that the handler failed.
 fn cause(error: &SubmitError<Record, StoreError>) -> String {
     let cause = error.batch_error().and_then(BatchError::handler_error);
     cause.map_or_else(|| error.to_string(), StoreError::to_string)

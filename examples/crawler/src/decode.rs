@@ -22,7 +22,7 @@ pub(crate) enum End {
     Whole,
     /// There is more than was asked for.
     More,
-    /// It breaks off, or is not what it says.
+    /// It breaks off, or is not encoded as its head says.
     Broken,
     /// It is encoded in a way that we do not know.
     Unknown,

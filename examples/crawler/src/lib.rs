@@ -1,9 +1,9 @@
 //! The parts of the crawler: everything that fetches, reads, stores and shows pages.
 //!
-//! [`args`] says what to do, [`site`] and [`server`] provide something to crawl, [`fetch`] and
-//! [`page`] get and read one page, [`store`] keeps it, [`search`] finds it again, [`progress`] and
-//! [`report`] tell how it went. [`mod@crawl`] ties them together with tidegate's patterns: read it, [`visit`]
-//! and [`harvest`] to see these at work.
+//! [`args`] says what to do, and [`site`] and [`server`] provide something to crawl. [`fetch`] and
+//! [`page`] get and read one page, [`store`] keeps it, and [`search`] finds it again. [`progress`]
+//! and [`report`] tell how it went. [`mod@crawl`], [`visit`] and [`harvest`] show tidegate's
+//! patterns at work.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::std_instead_of_core,

@@ -78,7 +78,7 @@ pub struct Host {
     pub name: String,
     /// Pages fetched.
     pub pages: u64,
-    /// Bytes of them.
+    /// Bytes of these pages.
     pub bytes: u64,
     /// Tries after the first.
     pub retries: u64,

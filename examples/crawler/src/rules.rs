@@ -71,7 +71,7 @@ impl Groups<'_> {
         match key.as_slice() {
             b"user-agent" | b"useragent" | b"user agent" => self.agent(value),
             b"allow" => self.rule(true, value),
-            // The usual slips, as Google's parser forgives them.
+            // Usual typing errors, which Google's parser accepts, too.
             b"disallow" | b"dissallow" | b"dissalow" | b"disalow" | b"diasllow" | b"disallaw" => {
                 self.rule(false, value);
             }

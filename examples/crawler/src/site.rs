@@ -13,8 +13,8 @@ use crate::bundle;
 /// A set of files that the loopback server offers.
 ///
 /// Every file has one address, so a crawl meets it once. Its other addresses redirect there: that
-/// of the directory for an `index.html`, those with a query, with needless percent-encoding, with
-/// needless slashes, and those through a symbolic link.
+/// of its directory if it is an `index.html`, and any with a query, with needless percent-encoding
+/// or slashes, or through a symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Site {
     /// A directory, as an absolute path without links in it.

@@ -33,7 +33,7 @@ pub use self::exchange::{Exchange, Reading};
 /// How many gauges there are.
 pub const GAUGES: u32 = 40;
 
-/// A future to be driven beside another.
+/// A future that is driven in the background.
 pub type Background = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Why a survey can fail.

@@ -1,4 +1,5 @@
-//! Surveys the tide gauges four times, each time driven by another runtime or none, and tells what came of it.
+//! Surveys the tide gauges four times, each with another runtime or without one, and prints what
+//! came of it.
 
 use std::time::Instant;
 

@@ -35,7 +35,7 @@ impl Answer {
 pub enum UpstreamError {
     /// There was no connection, or it broke.
     Unreachable,
-    /// The answer's status is this one, which is no success.
+    /// The answer has this status, which is no success.
     Status(u16),
     /// The call took too long.
     TimedOut,

@@ -31,7 +31,7 @@ pub struct UpstreamClient {
 
 impl UpstreamClient {
     /// Creates a client of the upstream at `address`. A call has failed after `timeout`; with
-    /// `None` it takes as long as it takes.
+    /// `None` it may take any time.
     pub fn new(address: SocketAddr, timeout: Option<Duration>) -> Self {
         Self { client: Client::builder(TokioExecutor::new()).build_http(), address, timeout }
     }

@@ -51,8 +51,8 @@ pub async fn settings(State((web, _)): State<(Arc<Web>, Token)>) -> Json<GuardSe
     Json(web.current().settings.clone())
 }
 
-/// Changes those of the guard's settings that the body names. Only for callers on this machine that
-/// have the token.
+/// Changes the guard's settings that the body names, but only for callers on this machine that have
+/// the token.
 pub async fn change(
     State((web, token)): State<(Arc<Web>, Token)>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,

@@ -22,7 +22,7 @@ pub fn before_upstream(parts: &Parts, upstream: UpstreamClient) -> GuardedUpstre
     BoxCloneSyncService::new(CoalesceLayer::new(|item: &u32| Some(*item)).layer(guarded))
 }
 
-/// Shows operators how all of it does.
+/// Shows operators the state of all parts.
 pub fn watch(parts: &Parts, registry: &Registry) -> Result<(), NameTaken> {
     registry.watch("clients", &parts.clients)?;
     registry.watch("upstream", &parts.breaker)?;

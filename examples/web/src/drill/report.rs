@@ -34,9 +34,9 @@ pub(super) struct Row {
     pub refused: f64,
     /// Requests a second that failed, or whose client has given up.
     pub errors: f64,
-    /// The time in which half of those that were not refused had ended.
+    /// The time within which half of the requests that were not refused had ended.
     pub p50: Duration,
-    /// The time in which 99 of 100 of them had ended.
+    /// The time within which 99 of 100 of these requests had ended.
     pub p99: Duration,
 }
 
