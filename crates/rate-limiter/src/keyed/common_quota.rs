@@ -1,6 +1,6 @@
 //! The quota of all keys that have none of their own. It may change while they are used.
 
-use core::{fmt, num::NonZeroU32};
+use core::num::NonZeroU32;
 
 use tidegate_core::{
     Timestamp,
@@ -229,18 +229,94 @@ impl Change {
     /// If the number stayed the same, that caller would succeed, and take by the old quota. So the
     /// number differs by one unit, unless such a take has the same effect as before the change.
     pub(super) fn convert_word(&self, old: &BucketMath, full_at: u64) -> u64 {
-        let next = self.convert(old, full_at);
-        let is_full = next <= self.new.present(self.now);
-        let is_linear = !is_full && self.inherit == Inherit::Proportional;
-        if next != full_at || next == self.new.end || old.time_units == self.new.time_units {
+        let (new, next) = (&self.new, self.convert(old, full_at));
+        if next != full_at || next == new.end {
             return next;
         }
-        if is_full { next.saturating_sub(1) } else { next + u64::from(!is_linear) }
+        if next <= new.present(self.now) {
+            return next.saturating_sub(1);
+        }
+        let is_linear = match self.inherit {
+            Inherit::Proportional => old.depth == new.depth,
+            _ => old.time_units == new.time_units,
+        };
+        next + u64::from(!is_linear)
     }
 }
 
-impl fmt::Debug for CommonQuota {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.quota().fmt(f)
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tidegate_core::Timestamp;
+
+    use super::Change;
+    use crate::{bucket_math::BucketMath, grant::Request, inherit::Inherit, quota::Quota};
+
+    const NOW: Timestamp = Timestamp::from_nanos(1_000_000_000_000);
+    const ALL: [Inherit; 4] =
+        [Inherit::AsIs, Inherit::Proportional, Inherit::Additive, Inherit::Reset];
+
+    /// Returns a word after a change of a quota, by a caller that may be about to replace it.
+    fn converted(old: &BucketMath, new: &Quota, inherit: Inherit, full_at: u64) -> u64 {
+        Change { new: new.math(), inherit, now: NOW }.convert_word(old, full_at)
+    }
+
+    /// A bucket of `old` with `spent` tokens missing.
+    fn spent(old: &BucketMath, spent: u32) -> u64 {
+        old.present(NOW) + old.price(spent)
+    }
+
+    #[test]
+    fn a_word_that_would_stay_the_same_moves_by_one_unit() {
+        // After one token a second has been spent, both buckets are full a second later.
+        let (old, new) = (Quota::per_second(1).burst(2).math(), Quota::per_second(2).burst(3));
+        let word = spent(&old, 1);
+        assert_eq!(converted(&old, &new, Inherit::AsIs, word), word + 1);
+        // A full bucket stays full.
+        let full = spent(&old, 0);
+        assert_eq!(ALL.map(|inherit| converted(&old, &new, inherit, full)), [full - 1; 4]);
+    }
+
+    #[test]
+    fn a_word_stays_the_same_where_a_take_by_the_old_quota_is_right_after_the_change() {
+        let old = Quota::per_second(1).burst(2).math();
+        let word = spent(&old, 1);
+        let like = Quota::per_second(2).burst(4);
+        assert_eq!(converted(&old, &like, Inherit::Proportional, word), word);
+        let deeper = Quota::per_second(1).burst(3);
+        assert_eq!(converted(&old, &deeper, Inherit::Additive, word), word);
+        assert_eq!(ALL.map(|inherit| converted(&old, &like, inherit, old.end)), [old.end; 4]);
+    }
+
+    /// Quotas that count in units of different length have the same word by chance.
+    #[test]
+    fn a_part_of_a_deeper_bucket_is_not_the_same_word() {
+        let (old, new) = (Quota::per_second(1).burst(2).math(), Quota::per_second(3).burst(7));
+        let full = spent(&old, 0);
+        let change = Change { new: new.math(), inherit: Inherit::Proportional, now: NOW };
+        let is_same = |word: &u64| change.convert(&old, *word) == *word;
+        let word = (full + 1..full + 10_000).find(is_same).unwrap();
+        assert_eq!(change.convert_word(&old, word), word + 1);
+    }
+
+    proptest! {
+        /// The caller has read the word and the quota before the change.
+        #[test]
+        fn a_take_that_succeeds_across_a_change_comes_before_it(
+            old in (0..4_u32, 1..=6_u32),
+            new in (0..4_u32, 1..=6_u32),
+            missing in 0..=6_u32,
+            n in 1..=6_u32,
+            inherit in 0..4_usize,
+        ) {
+            let [old, new] = [old, new].map(|(n, burst)| Quota::per_second(1 << n).burst(burst));
+            let (old, inherit) = (old.math(), ALL[inherit]);
+            let word = spent(&old, missing);
+            if let Ok((next, _)) = old.take(word, Request::exactly(n), NOW) {
+                let change = Change { new: new.math(), inherit, now: NOW };
+                let is_same = change.convert_word(&old, word) == word;
+                prop_assert!(!is_same || change.convert(&old, next) == next);
+            }
+        }
     }
 }
