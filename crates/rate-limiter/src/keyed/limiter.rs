@@ -188,14 +188,14 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
             };
             self.with_slot(key, now, |slot| slot.take(math, n, now))
         } else {
-            self.take_none(key, now, &mut by)
+            self.find(key, now, &mut by).map(Err)
         };
         let taken = match taken {
             Ok(taken) => taken,
             Err(full) => {
                 let (math, found) = self.overflow_bucket(key, n, full)?;
                 by = math;
-                found.take(math, n, now)
+                Err(found)
             }
         };
         match taken {
@@ -290,21 +290,17 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
         self.buckets.with_until(key, now.as_nanos(), make, occupancy, f)
     }
 
-    /// Answers a request for no tokens. Changes no plain bucket: a mistaken time leaves no trace.
+    /// Returns the bucket for a request for no tokens. Changes no plain bucket: a mistaken time
+    /// leaves no trace.
     #[cold]
-    fn take_none<Q>(
-        &self,
-        key: &Q,
-        now: Timestamp,
-        by: &mut LaneMath,
-    ) -> Result<Result<u64, Found>, TooManyKeys>
+    fn find<Q>(&self, key: &Q, now: Timestamp, by: &mut LaneMath) -> Result<Found, TooManyKeys>
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         self.with_slot(key, now, |slot| {
             let (math, found) = slot.found(|lane| self.common.lane_math(lane));
             *by = math;
-            found.take(math, 0, now)
+            found
         })
     }
 

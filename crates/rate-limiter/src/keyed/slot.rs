@@ -184,16 +184,6 @@ impl Slot {
 }
 
 impl Found {
-    /// Does what [`Slot::take`] does, and leaves no trace in a plain bucket.
-    pub(super) fn take(self, math: LaneMath, n: u32, now: Timestamp) -> Result<u64, Self> {
-        match self {
-            Self::Plain(full_at) if math.math().take(full_at, Request::exactly(n), now).is_ok() => {
-                Ok(full_at)
-            }
-            found => Err(found),
-        }
-    }
-
     /// Returns the shared bucket, or creates one with the number of a plain bucket.
     pub(super) fn into_state(self, math: LaneMath) -> Arc<KeyState> {
         match self {
@@ -216,7 +206,8 @@ impl Found {
         let request = Request::exactly(n);
         match self {
             Self::Plain(found) => {
-                // Denied under the lock already, for the same number.
+                // Denied under the lock already, for the same number, or a request that changes no
+                // bucket: for no tokens, or for those of an overflow.
                 let taken = math.math().take(found, request, now).map(|(_, grant)| grant);
                 shared.counted(request, taken, now)
             }

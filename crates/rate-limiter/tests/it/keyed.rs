@@ -6,6 +6,10 @@ use std::{
     hash::{Hash, Hasher},
     num::NonZeroUsize,
     pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -252,6 +256,37 @@ fn a_key_without_a_slot_is_told_never_only_if_a_slot_would_not_help() {
     assert!(keys.try_acquire(&3, 1).is_err());
     clock.advance(2 * SECOND);
     assert!(keys.try_acquire(&7, 500).is_ok());
+}
+
+#[test]
+fn a_request_for_no_tokens_of_a_key_is_answered_and_leaves_its_bucket_as_it_is() {
+    let (hosts, _clock) = hosts(2);
+    hosts.try_acquire("a", 1).unwrap();
+    for (key, remaining) in [("a", 1), ("b", 2), ("a", 1)] {
+        let grant = hosts.try_acquire(key, 0).unwrap();
+        assert_eq!((grant.tokens(), grant.limit(), grant.remaining()), (0, 2, remaining));
+    }
+    hosts.penalize_for("a", 10 * SECOND).unwrap();
+    assert_eq!(hosts.try_acquire("a", 0).unwrap_err().retry_after(), Some(9 * SECOND));
+    let stats = hosts.stats();
+    assert_eq!((stats.allowed, stats.refused), (4, 1));
+}
+
+#[test]
+fn a_known_key_is_looked_up_as_an_exception_only_for_more_than_the_common_burst() {
+    let lookups = Arc::new(AtomicUsize::new(0));
+    let (hosts, _clock) = hosts(2);
+    let hosts = hosts.with_exceptions({
+        let lookups = lookups.clone();
+        move |_| {
+            lookups.fetch_add(1, Ordering::Relaxed);
+            None
+        }
+    });
+    for (n, expected) in [(1, 1), (2, 1), (3, 2), (2, 2)] {
+        let _ = hosts.try_acquire("a", n);
+        assert_eq!(lookups.load(Ordering::Relaxed), expected, "{n}");
+    }
 }
 
 /// A key whose foreign code panics on demand.
