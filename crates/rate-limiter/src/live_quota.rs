@@ -50,7 +50,8 @@ impl Lane {
     }
 }
 
-const fn packed(math: &BucketMath) -> u64 {
+/// Returns the burst in the low half and the id of the epoch in the high half.
+pub(crate) const fn packed(math: &BucketMath) -> u64 {
     (math.epoch.id as u64) << 32 | math.burst as u64
 }
 

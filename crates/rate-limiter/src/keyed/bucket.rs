@@ -1,7 +1,5 @@
 //! The bucket of a key that a gate holds, that a caller waits for, or that has its own quota.
 
-use core::fmt;
-
 use tidegate_core::{
     Timestamp,
     lock::Lock,
@@ -14,6 +12,7 @@ use crate::{
     bucket_math::{BucketMath, Epoch},
     gcra::{Gcra, QuotaSource},
     grant::{Denied, Grant, Request},
+    live_quota::packed,
     quota::Quota,
     state::LimiterState,
     time_units::TimeUnits,
@@ -29,6 +28,7 @@ pub(crate) type KeyState = LimiterState<KeyBucket>;
 /// changed in between, the word is another one, so replacing it fails. A caller that finds the
 /// bucket marked waits until the mark is gone. A word that returns to an earlier number is the ABA
 /// problem of docs/decisions/0015-the-quota-in-two-lanes.md.
+#[derive(Debug)]
 pub struct KeyBucket {
     gcra: Gcra,
     cost: AtomicU64,
@@ -44,13 +44,12 @@ pub struct KeyBucket {
 impl KeyBucket {
     /// Creates a bucket of the common quota that is full from `full_at` units on.
     pub(super) fn common(math: &BucketMath, full_at: u64) -> Self {
-        let id = u64::from(math.epoch.id);
         Self {
             gcra: Gcra::new(full_at),
             cost: AtomicU64::new(math.time_units.cost),
             speed: AtomicU64::new(math.time_units.speed),
             depth: AtomicU64::new(math.depth),
-            burst: AtomicU64::new(id << 32 | u64::from(math.burst)),
+            burst: AtomicU64::new(packed(math)),
             is_moving: AtomicBool::new(false),
             moving: Lock::new(()),
             is_own: false,
@@ -87,8 +86,7 @@ impl KeyBucket {
                 self.cost.store(new.time_units.cost, Ordering::Release);
                 self.speed.store(new.time_units.speed, Ordering::Release);
                 self.depth.store(new.depth, Ordering::Release);
-                let burst = u64::from(new.epoch.id) << 32 | u64::from(new.burst);
-                self.burst.store(burst, Ordering::Release);
+                self.burst.store(packed(new), Ordering::Release);
                 change.convert_word(&old, full_at)
             });
             // ORDERING: Release: pairs with the Acquire in `lane_math`: the word is the new one.
@@ -165,10 +163,81 @@ impl TokenCounter for KeyBucket {
     }
 }
 
-impl fmt::Debug for KeyBucket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // ORDERING: Relaxed: a snapshot.
-        let [burst, _] = halves(self.burst.load(Ordering::Relaxed));
-        f.debug_struct("KeyBucket").field("burst", &burst).finish_non_exhaustive()
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use tidegate_core::{
+        Timestamp,
+        primitive::atomic::{AtomicBool, Ordering},
+    };
+
+    use super::KeyBucket;
+    use crate::{
+        algorithm::TokenCounter as _,
+        gcra::Gcra,
+        grant::{Denied, Request},
+        inherit::Inherit,
+        keyed::common_quota::CommonQuota,
+        quota::Quota,
+    };
+
+    const NOW: Timestamp = Timestamp::from_nanos(1_000_000_000_000);
+
+    #[test]
+    fn a_bucket_that_counts_by_the_new_quota_is_not_converted_again() {
+        let common = CommonQuota::new(&Quota::per_second(1));
+        common.change(&Quota::per_second(2), Inherit::Reset, NOW, |lane, change| {
+            let new = KeyBucket::common(&common.math(lane), 0);
+            let moved = KeyBucket::common(&common.math(1 - lane), 0);
+            moved.convert(change);
+            for mut bucket in [new, moved] {
+                bucket.take(&(), Request::exactly(2), NOW).unwrap();
+                let before = bucket.full_at();
+                bucket.convert(change);
+                assert_eq!(bucket.full_at(), before);
+            }
+        });
+    }
+
+    /// The change is done by hand, as it lasts until the caller has come.
+    #[test]
+    fn a_caller_that_comes_within_a_change_waits_for_its_end() {
+        let quota = Quota::per_second(1);
+        for _ in 0..10 {
+            let (bucket, comes) = (KeyBucket::common(&quota.math(), 0), AtomicBool::new(false));
+            let take = || {
+                comes.store(true, Ordering::Relaxed);
+                bucket.take(&(), Request::exactly(1), NOW)
+            };
+            let taken = thread::scope(|scope| {
+                let taker = bucket.moving.with(|()| {
+                    bucket.is_moving.store(true, Ordering::Relaxed);
+                    let mut taker = None;
+                    bucket.gcra.convert(|full_at| {
+                        taker = Some(scope.spawn(take));
+                        while !comes.load(Ordering::Relaxed) {
+                            thread::yield_now();
+                        }
+                        (0..10).for_each(|_| thread::yield_now());
+                        full_at
+                    });
+                    bucket.is_moving.store(false, Ordering::Release);
+                    taker.unwrap()
+                });
+                taker.join().unwrap()
+            });
+            assert!(taken.is_ok(), "{taken:?}");
+        }
+    }
+
+    #[test]
+    fn the_word_of_a_bucket_that_is_being_changed_is_not_that_of_one_blocked_for_ever() {
+        let (gcra, quota) = (Gcra::new(0), Quota::per_second(1));
+        gcra.convert(|full_at| {
+            let taken = gcra.take(&quota, Request::exactly(1), NOW);
+            assert!(matches!(taken, Err(Denied::Until(_))), "{taken:?}");
+            full_at
+        });
     }
 }
