@@ -116,6 +116,7 @@ impl<C: Clock, O: Observer, J> Gate for OwnedFailFast<C, O, J> {
         Ok(OwnedPass::new(self.breaker, parts))
     }
 
+    #[inline]
     fn enter(self) -> TryEnter<Self> {
         TryEnter::new(self)
     }

@@ -37,10 +37,12 @@ impl<'a> Gate for &'a Semaphore {
     type Refused = TryAcquireError;
     type Enter = Enter<Acquire<'a>>;
 
+    #[inline]
     fn try_enter(self) -> Result<Permit<'a>, TryAcquireError> {
         self.try_acquire(1)
     }
 
+    #[inline]
     fn enter(self) -> Self::Enter {
         Enter { acquire: self.acquire(1) }
     }
@@ -80,10 +82,12 @@ impl<'s> Gate for PermitGate<'s> {
     type Refused = TryAcquireError;
     type Enter = Enter<Acquire<'s>>;
 
+    #[inline]
     fn try_enter(self) -> Result<Permit<'s>, TryAcquireError> {
         self.pool.try_take(Need::exactly(self.count)).map(|n| Permit::new(self.pool, n))
     }
 
+    #[inline]
     fn enter(self) -> Self::Enter {
         Enter { acquire: Acquire::new(self.pool, Need::exactly(self.count)) }
     }

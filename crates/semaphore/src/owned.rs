@@ -146,10 +146,12 @@ impl Gate for OwnedPermitGate {
     type Refused = TryAcquireError;
     type Enter = Enter<AcquireOwned>;
 
+    #[inline]
     fn try_enter(self) -> Result<OwnedPermit, TryAcquireError> {
         self.semaphore.try_acquire_owned(self.count)
     }
 
+    #[inline]
     fn enter(self) -> Self::Enter {
         Enter { acquire: self.semaphore.acquire_owned(self.count) }
     }
@@ -242,6 +244,9 @@ impl<R: ?Sized> SettleBy<R> for OwnedPermit {
     fn outcome(&self, _result: &R) -> Outcome {
         Outcome::Success
     }
+
+    #[inline]
+    fn settle_by(self, _result: &R) {}
 }
 
 /// Entering takes one permit that keeps the semaphore alive.
@@ -264,10 +269,12 @@ impl OwnedGate for Semaphore {
     type Refused = TryAcquireError;
     type Enter = Enter<AcquireOwned>;
 
+    #[inline]
     fn try_enter_owned(gate: Arc<Self>) -> Result<OwnedPermit, TryAcquireError> {
         gate.try_acquire_owned(1)
     }
 
+    #[inline]
     fn enter_owned(gate: Arc<Self>) -> Self::Enter {
         Enter { acquire: gate.acquire_owned(1) }
     }

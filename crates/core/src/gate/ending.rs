@@ -1,6 +1,6 @@
 //! A guard that ends a pass when it is dropped.
 
-use core::fmt;
+use core::{fmt, mem};
 
 use super::{Outcome, Pass};
 use crate::unwind;
@@ -66,8 +66,12 @@ impl<P: Pass> Guarded<P> {
     }
 
     /// Takes the pass out.
+    #[inline]
     pub fn into_pass(mut self) -> P {
-        self.pass.take().expect("taken once")
+        let pass = self.pass.take().expect("taken once");
+        // Nothing is left that its drop would do.
+        mem::forget(self);
+        pass
     }
 
     /// Ends the pass as `ending` says.

@@ -67,6 +67,7 @@ pub trait SettleBy<R: ?Sized>: Pass {
     /// goes on.
     ///
     /// In a row each pass is settled by its own outcome, also if another one's rule panics.
+    #[inline]
     fn settle_by(self, result: &R) {
         // If the rule panics, the drop of `guarded` settles the pass.
         let guarded = Guarded::new(self, Ending::Settle(Outcome::Failure));

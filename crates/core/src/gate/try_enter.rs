@@ -78,6 +78,7 @@ impl<G> Unpin for TryEnter<G> {}
 impl<G: Gate> Future for TryEnter<G> {
     type Output = Result<G::Pass, G::Refused>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         Poll::Ready(self.gate.take().expect("polled after it was ready").try_enter())
     }
