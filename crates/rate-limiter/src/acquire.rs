@@ -32,7 +32,8 @@ pin_project! {
         R: LimiterRef,
         R::Clock: Timer,
     {
-        limiter: R,
+        // `None` once `Entering` has moved it into the pass.
+        limiter: Option<R>,
         request: Request,
         // After this time the caller has no use for the tokens.
         latest: Timestamp,
@@ -81,19 +82,23 @@ impl<R: LimiterRef<Clock: Timer>> Stage<R> {
     }
 }
 
+const POLLED_AGAIN: &str = "polled after it was ready";
+
 impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
     #[inline]
     pub(crate) fn new(limiter: R, request: Request) -> Self {
-        Self { limiter, request, latest: Timestamp::NEVER, stage: Stage::Fresh }
+        Self { limiter: Some(limiter), request, latest: Timestamp::NEVER, stage: Stage::Fresh }
     }
 
-    /// Returns the limiter whose tokens this future waits for.
-    pub(crate) fn limiter(self: Pin<&mut Self>) -> &R {
-        self.project().limiter
+    /// Takes the limiter out of a future that was ready.
+    #[inline]
+    pub(crate) fn take_limiter(self: Pin<&mut Self>) -> R {
+        self.project().limiter.take().expect(POLLED_AGAIN)
     }
 
     pub(crate) fn or_refuse_after(self, duration: Duration) -> Self {
-        let latest = self.limiter.state_ref().shared.clock.deadline_after(duration);
+        let limiter = self.limiter.as_ref().expect(POLLED_AGAIN);
+        let latest = limiter.state_ref().shared.clock.deadline_after(duration);
         Self { latest, ..self }
     }
 
@@ -107,7 +112,8 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Grant, Refused>> {
         let mut this = self.as_mut().project();
-        let (request, limiter) = (*this.request, this.limiter.state_ref());
+        let found = this.limiter.as_ref().expect(POLLED_AGAIN);
+        let (request, limiter) = (*this.request, found.state_ref());
         let (shared, taken) = (limiter.shared, limiter.take(request, now));
         if !taken.is_err_and(|denied| worth_waiting(denied, *this.latest).is_some()) {
             this.stage.set(Stage::Done);
@@ -115,8 +121,8 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
         }
         // The wait is measured from here. A cached clock may lag behind, so its time is refreshed.
         let since = shared.clock.fresh_now();
-        let counted = CountedWaiter::new(this.limiter.clone(), request);
-        let turn = Turn::new(QueueRef(this.limiter.clone()), ());
+        let counted = CountedWaiter::new(found.clone(), request);
+        let turn = Turn::new(QueueRef(found.clone()), ());
         this.stage.set(Stage::Queued { turn, counted, since });
         self.poll_slow(cx)
     }
@@ -125,7 +131,8 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
     #[inline(never)]
     fn poll_slow(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Grant, Refused>> {
         let mut this = self.project();
-        let (limiter, request, latest) = (&*this.limiter, *this.request, *this.latest);
+        let limiter = this.limiter.as_ref().expect(POLLED_AGAIN);
+        let (request, latest) = (*this.request, *this.latest);
         loop {
             match this.stage.as_mut().project() {
                 StageNow::Queued { turn, .. } => {
@@ -141,7 +148,7 @@ impl<R: LimiterRef<Clock: Timer>> Waiting<R> {
                     return Poll::Ready(answer);
                 }
                 StageNow::Fresh => unreachable!("the first poll is not slow"),
-                StageNow::Done => panic!("polled after it was ready"),
+                StageNow::Done => panic!("{POLLED_AGAIN}"),
             }
         }
     }
@@ -156,7 +163,7 @@ impl<R: LimiterRef<Clock: Timer>> Future for Waiting<R> {
         if !matches!(*this.stage, Stage::Fresh) {
             return self.poll_slow(cx);
         }
-        let limiter = this.limiter.state_ref();
+        let limiter = this.limiter.as_ref().expect(POLLED_AGAIN).state_ref();
         let now = limiter.shared.clock.now();
         match limiter.take_at_once(*this.request, now) {
             Some(Ok(grant)) => {

@@ -3,6 +3,6 @@
 pub use crate::{
     acquire::Acquire,
     gate::{Enter, Entering},
-    keyed::{AcquireKey, EnterKeyOwned},
+    keyed::{AcquireKey, EnterKeyOwned, EnterLookup},
     owned::EnterOwned,
 };

@@ -57,6 +57,7 @@ impl<R> Admitted<R> {
 
 impl<R: LimiterRef<Clock: Clock>> Admitted<R> {
     /// Enters without a wait, or refuses.
+    #[inline]
     pub(crate) fn try_new(limiter: R) -> Result<Self, Refused> {
         let entered = limiter.state_ref();
         let grant = entered.try_acquire_at(Request::exactly(1), entered.shared.clock.now())?;
@@ -86,6 +87,7 @@ impl<R: LimiterRef<Clock: Clock>> Admitted<R> {
 impl<R: LimiterRef<Clock: Clock>> Pass for Admitted<R> {
     type Refused = Refused;
 
+    #[inline]
     fn settle(self, _outcome: Outcome) {}
 
     fn give_back(self) {
@@ -95,9 +97,13 @@ impl<R: LimiterRef<Clock: Clock>> Pass for Admitted<R> {
 
 /// Takes results of every type: the token stays spent, whatever the result is.
 impl<T: ?Sized, R: LimiterRef<Clock: Clock>> SettleBy<T> for Admitted<R> {
+    #[inline]
     fn outcome(&self, _result: &T) -> Outcome {
         Outcome::Success
     }
+
+    #[inline]
+    fn settle_by(self, _result: &T) {}
 }
 
 impl<R> fmt::Debug for Admitted<R> {
@@ -151,6 +157,7 @@ pin_project! {
 pub type Enter<'a, A, C> = Entering<StateRef<'a, A, C>>;
 
 impl<R: LimiterRef<Clock: Timer>> Entering<R> {
+    #[inline]
     pub(crate) fn new(limiter: R) -> Self {
         Self { waiting: Waiting::new(limiter, Request::exactly(1)) }
     }
@@ -159,10 +166,11 @@ impl<R: LimiterRef<Clock: Timer>> Entering<R> {
 impl<R: LimiterRef<Clock: Timer>> Future for Entering<R> {
     type Output = Result<Admitted<R>, Refused>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut waiting = self.project().waiting;
         let polled = waiting.as_mut().poll(cx);
-        polled.map_ok(|grant| Admitted { limiter: waiting.limiter().clone(), grant })
+        polled.map_ok(|grant| Admitted { limiter: waiting.take_limiter(), grant })
     }
 }
 

@@ -5,6 +5,7 @@ mod bucket;
 mod common_quota;
 mod gate;
 mod limiter;
+mod lookup;
 mod overflow;
 mod owned;
 mod refused;
@@ -16,6 +17,7 @@ pub use self::{
     bucket::KeyBucket,
     gate::KeyGate,
     limiter::KeyedLimiter,
+    lookup::{EnterLookup, LookupAdmission, LookupGate},
     overflow::Overflow,
     owned::{EnterKeyOwned, OwnedKeyAdmission, OwnedKeyGate},
     refused::KeyRefused,

@@ -47,12 +47,6 @@ mod window;
 mod window_counter;
 mod window_log;
 
-pub use tidegate_concurrent_map::TooManyKeys;
-pub use tidegate_core::{
-    BuildError, CachedClock, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, ParseError,
-    Pass, SystemClock, TimedOut, Timer, Timestamp, Wait,
-};
-
 #[cfg(any(feature = "std", feature = "stream"))]
 pub use self::throttled::Throttled;
 pub use self::{
@@ -63,7 +57,8 @@ pub use self::{
     grant::{Grant, Refused, secs_rounded_up},
     inherit::Inherit,
     keyed::{
-        KeyBucket, KeyGate, KeyRefused, KeyedLimiter, Overflow, OwnedKeyAdmission, OwnedKeyGate,
+        KeyBucket, KeyGate, KeyRefused, KeyedLimiter, LookupAdmission, LookupGate, Overflow,
+        OwnedKeyAdmission, OwnedKeyGate,
     },
     limiter::Limiter,
     limits::{AllOf, Limits},
@@ -77,4 +72,9 @@ pub use self::{
     window::Sliding,
     window_counter::WindowCounter,
     window_log::WindowLog,
+};
+pub use tidegate_concurrent_map::TooManyKeys;
+pub use tidegate_core::{
+    BuildError, CachedClock, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, ParseError,
+    Pass, SystemClock, TimedOut, Timer, Timestamp, Wait,
 };

@@ -58,10 +58,12 @@ impl<A: Algorithm, C: Timer> OwnedGate for Limiter<A, C> {
     type Refused = Refused;
     type Enter = EnterOwned<A, C>;
 
+    #[inline]
     fn try_enter_owned(limiter: Arc<Self>) -> Result<Self::Pass, Refused> {
         Admitted::try_new(limiter)
     }
 
+    #[inline]
     fn enter_owned(limiter: Arc<Self>) -> Self::Enter {
         Entering::new(limiter)
     }

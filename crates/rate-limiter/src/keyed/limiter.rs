@@ -273,7 +273,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
 
     /// Runs `f` on the bucket of a key, which is created if there is none.
     #[inline]
-    fn with_slot<Q, R>(
+    pub(super) fn with_slot<Q, R>(
         &self,
         key: &Q,
         now: Timestamp,

@@ -175,6 +175,14 @@ fn debug_shows_names_and_figures() {
         &gate.try_enter(),
         "Ok(Admitted(Grant { tokens: 1, limit: 3, remaining: 2, reset_after: 20s }))",
     );
+    let gate = keyed.lookup_gate(2);
+    shows(&gate, "LookupGate { .. }");
+    shows(&gate.clone().enter(), "EnterLookup { waits: false, .. }");
+    keyed.forget(&1);
+    shows(
+        &gate.try_enter(),
+        "Ok(LookupAdmission(Grant { tokens: 1, limit: 3, remaining: 2, reset_after: 20s }))",
+    );
     shows(
         &FixedKeyedLimiter::<16, _>::with_clock(minute, clock),
         "FixedKeyedLimiter { cells: 16, quota: Quota { tokens: 3, period: 60s, burst: 3 }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns }, .. }",
