@@ -48,6 +48,7 @@ mod private {
 impl<G: Gate> AdmissionPolicy<G> for Waiting {
     type Enter = Enter<G::Enter>;
 
+    #[inline]
     fn enter(&self, gate: G) -> Self::Enter {
         Enter { enter: gate.enter() }
     }
@@ -56,6 +57,7 @@ impl<G: Gate> AdmissionPolicy<G> for Waiting {
 impl<G: Gate, T: Timer> AdmissionPolicy<G> for WaitingAtMost<T> {
     type Enter = EnterAtMost<G::Enter, T::Sleep>;
 
+    #[inline]
     fn enter(&self, gate: G) -> Self::Enter {
         EnterAtMost { enter: Some(gate.enter()), sleep: self.timer.sleep(self.duration) }
     }
@@ -64,6 +66,7 @@ impl<G: Gate, T: Timer> AdmissionPolicy<G> for WaitingAtMost<T> {
 impl<G: Gate> AdmissionPolicy<G> for Refusing {
     type Enter = Enter<TryEnter<G>>;
 
+    #[inline]
     fn enter(&self, gate: G) -> Self::Enter {
         Enter { enter: TryEnter::new(gate) }
     }
@@ -82,6 +85,7 @@ pin_project! {
 impl<P, R, F: Future<Output = Result<P, R>>> Future for Enter<F> {
     type Output = Result<P, Refusal<R>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().enter.poll(cx).map_err(Refusal::Refused)
     }
@@ -106,6 +110,7 @@ where
 {
     type Output = Result<P, Refusal<R>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         // First the gate: what it grants in time counts, however late the task was polled.

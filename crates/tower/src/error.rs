@@ -12,6 +12,16 @@ pub enum Refusal<R> {
     TimedOut,
 }
 
+impl<R> Refusal<R> {
+    /// Translates the gate's answer.
+    pub(crate) fn map<T>(self, translate: impl FnOnce(R) -> T) -> Refusal<T> {
+        match self {
+            Self::Refused(refused) => Refusal::Refused(translate(refused)),
+            Self::TimedOut => Refusal::TimedOut,
+        }
+    }
+}
+
 impl<R: fmt::Display> fmt::Display for Refusal<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

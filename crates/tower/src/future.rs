@@ -3,23 +3,19 @@
 use core::{
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
 use tidegate_core::{
-    Gate, Outcome,
+    Gate, Outcome, Pass,
     gate::{Ending, Guarded},
 };
 use tower_service::Service;
 
-use crate::{
-    admission::AdmissionPolicy,
-    error::{GateError, Refusal},
-    settle::Settle,
-    source::GateSource,
-};
+use crate::{admission::AdmissionPolicy, error::GateError, settle::Settle, source::GateSource};
 pub use crate::{
     admission::{Enter, EnterAtMost},
     batch::{BatchFuture, CallBatch},
@@ -39,8 +35,12 @@ pin_project! {
         G: GateSource<Req>,
         A: AdmissionPolicy<G::Gate>,
     {
+        // The call before its pass: what it holds is gone when the next caller is let in.
         #[pin]
-        stage: Stage<Req, I, A::Enter, G::Refused, I::Future, <G::Gate as Gate>::Pass>,
+        stage: Stage<Req, I, A::Enter, G::Refused, I::Future>,
+        // `Some` from when the gate lets the call in until it is settled. It stays here while
+        // foreign code runs.
+        pass: Option<<G::Gate as Gate>::Pass>,
         settle: S,
     }
 }
@@ -50,16 +50,16 @@ pin_project! {
     /// | --- | --- | --- |
     /// | `Refused` | the request has no gate | that answer |
     /// | `Entering` | the service was not called | the gate's answer |
-    /// | `Calling` | the service works | its result, or its panic |
-    /// | `Done` | refused, settled or panicked | nothing |
+    /// | `Calling` | the service works | its result |
+    /// | `Done` | refused or settled | nothing |
+    ///
+    /// A panic leaves `Entering` without a call, or `Calling` without a pass.
     #[project = StageNow]
     #[project_replace = StageLeft]
-    enum Stage<Req, I, E, R, F, P> {
+    enum Stage<Req, I, E, R, F> {
         Refused { refused: R },
-        Entering { #[pin] enter: E, service: I, request: Req },
-        // The call before its pass: what it holds is gone when the next caller is let in. `None`
-        // while foreign code runs.
-        Calling { #[pin] call: F, pass: Option<P> },
+        Entering { #[pin] enter: E, call: Option<(I, Req)> },
+        Calling { #[pin] call: F },
         Done,
     }
 }
@@ -70,6 +70,7 @@ where
     G: GateSource<Req>,
     A: AdmissionPolicy<G::Gate>,
 {
+    #[inline]
     pub(crate) fn new(
         enter: Result<A::Enter, G::Refused>,
         service: I,
@@ -77,10 +78,10 @@ where
         settle: S,
     ) -> Self {
         let stage = match enter {
-            Ok(enter) => Stage::Entering { enter, service, request },
+            Ok(enter) => Stage::Entering { enter, call: Some((service, request)) },
             Err(refused) => Stage::Refused { refused },
         };
-        Self { stage, settle }
+        Self { stage, pass: None, settle }
     }
 }
 
@@ -93,46 +94,68 @@ where
 {
     type Output = Result<S::Response, GateError<G::Refused, I::Error>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let StageNow::Entering { enter, .. } = this.stage.as_mut().project() {
-            let entered = ready!(enter.poll(cx));
-            // Out of the stage while foreign code runs: a panic leaves nothing to be polled.
-            let left = this.stage.as_mut().project_replace(Stage::Done);
-            let StageLeft::Entering { mut service, request, .. } = left else { unreachable!() };
-            let pass = match entered {
-                Ok(pass) => Guarded::new(pass, Ending::Settle(Outcome::Failure)),
-                Err(Refusal::TimedOut) => return Poll::Ready(Err(GateError::TimedOut)),
-                Err(Refusal::Refused(refused)) => {
-                    return Poll::Ready(Err(GateError::Refused(G::refused(refused))));
+        if let StageNow::Entering { enter, call } = this.stage.as_mut().project() {
+            assert!(call.is_some(), "{POLLED_AGAIN}");
+            match ready!(enter.poll(cx)) {
+                Ok(pass) => *this.pass = Some(pass),
+                Err(refusal) => {
+                    this.stage.set(Stage::Done);
+                    return Poll::Ready(Err(GateError::from(refusal.map(G::refused))));
                 }
-            };
+            }
+            let held = FailedByPanic(this.pass);
+            let (mut service, request) = call.take().expect("the gate does not take it");
             let call = service.call(request);
-            this.stage.set(Stage::Calling { call, pass: Some(pass.into_pass()) });
+            this.stage.set(Stage::Calling { call });
+            mem::forget(held);
         }
-        let StageNow::Calling { call, pass } = this.stage.as_mut().project() else {
+        let StageNow::Calling { call } = this.stage.as_mut().project() else {
             return Poll::Ready(Err(GateError::Refused(refused(this.stage))));
         };
-        let held = pass.take().expect(POLLED_AGAIN);
-        let held = Guarded::new(held, Ending::Settle(Outcome::Failure));
-        let result = match call.poll(cx) {
-            Poll::Ready(result) => result,
-            Poll::Pending => {
-                *pass = Some(held.into_pass());
-                return Poll::Pending;
-            }
+        assert!(this.pass.is_some(), "{POLLED_AGAIN}");
+        let held = FailedByPanic(this.pass);
+        let Poll::Ready(result) = call.poll(cx) else {
+            mem::forget(held);
+            return Poll::Pending;
         };
         // What the call holds is gone when the next caller is let in.
         this.stage.set(Stage::Done);
-        let settled = this.settle.settle(held.into_pass(), result);
-        Poll::Ready(settled.map_err(GateError::Inner))
+        let pass = held.into_pass();
+        Poll::Ready(this.settle.settle(pass, result).map_err(GateError::Inner))
+    }
+}
+
+/// The pass of a call while foreign code runs. If that panics, the drop of this settles the pass as
+/// a failure; on every other way there is no drop.
+struct FailedByPanic<'a, P: Pass>(&'a mut Option<P>);
+
+impl<P: Pass> FailedByPanic<'_, P> {
+    /// Takes the pass out.
+    #[inline]
+    fn into_pass(self) -> P {
+        let pass = self.0.take().expect("the call does not take it");
+        mem::forget(self);
+        pass
+    }
+}
+
+impl<P: Pass> Drop for FailedByPanic<'_, P> {
+    #[cold]
+    fn drop(&mut self) {
+        if let Some(pass) = self.0.take() {
+            drop(Guarded::new(pass, Ending::Settle(Outcome::Failure)));
+        }
     }
 }
 
 const POLLED_AGAIN: &str = "polled after it was ready";
 
 /// Returns why the request has no gate, the only stage that is left.
-fn refused<Req, I, E, R, F, P>(stage: Pin<&mut Stage<Req, I, E, R, F, P>>) -> R {
+#[cold]
+fn refused<Req, I, E, R, F>(stage: Pin<&mut Stage<Req, I, E, R, F>>) -> R {
     match stage.project_replace(Stage::Done) {
         StageLeft::Refused { refused } => refused,
         _ => panic!("{POLLED_AGAIN}"),

@@ -6,7 +6,7 @@ use tidegate_core::primitive::Arc;
 
 use tidegate_circuit_breaker::{KeyedBreaker, Observer, OwnedFailFast, TooManyKeys};
 use tidegate_core::{Clock, Gate, Timer};
-use tidegate_rate_limiter::{KeyedLimiter, OwnedKeyGate};
+use tidegate_rate_limiter::{KeyRefused, KeyedLimiter, LookupGate, Refused};
 
 use crate::source::GateSource;
 
@@ -34,23 +34,40 @@ pub trait KeyedGate<K> {
     /// The gate of one key.
     type Gate: Gate;
 
+    /// Why the gate of one key refuses.
+    type Refused;
+
     /// Returns the gate of `key`.
     ///
     /// # Errors
     ///
     /// There are as many keys as may be, and all are in use.
-    fn gate_of(&self, key: &K) -> Result<Self::Gate, TooManyKeys>;
+    fn gate_of(&self, key: K) -> Result<Self::Gate, TooManyKeys>;
+
+    /// Translates a refusal of the gate, which may find only when it is entered that there are as
+    /// many keys as may be.
+    fn refused(refused: <Self::Gate as Gate>::Refused) -> KeyedRefused<Self::Refused>;
 }
 
+/// Looks a key up when the call enters.
 impl<K, C> KeyedGate<K> for Arc<KeyedLimiter<K, C>>
 where
     K: Hash + Eq + Clone,
     C: Timer,
 {
-    type Gate = OwnedKeyGate<K, C>;
+    type Gate = LookupGate<K, C>;
+    type Refused = Refused;
 
-    fn gate_of(&self, key: &K) -> Result<Self::Gate, TooManyKeys> {
-        self.gate_owned(key)
+    #[inline]
+    fn gate_of(&self, key: K) -> Result<Self::Gate, TooManyKeys> {
+        Ok(self.lookup_gate(key))
+    }
+
+    fn refused(refused: KeyRefused) -> KeyedRefused<Refused> {
+        match refused {
+            KeyRefused::Refused(refused) => KeyedRefused::Refused(refused),
+            _ => KeyedRefused::TooManyKeys,
+        }
     }
 }
 
@@ -62,9 +79,14 @@ where
     O: Observer,
 {
     type Gate = OwnedFailFast<C, O, J>;
+    type Refused = <Self::Gate as Gate>::Refused;
 
-    fn gate_of(&self, key: &K) -> Result<Self::Gate, TooManyKeys> {
-        self.fail_fast(key)
+    fn gate_of(&self, key: K) -> Result<Self::Gate, TooManyKeys> {
+        self.fail_fast(&key)
+    }
+
+    fn refused(refused: Self::Refused) -> KeyedRefused<Self::Refused> {
+        KeyedRefused::Refused(refused)
     }
 }
 
@@ -109,14 +131,15 @@ pub struct GateByKey<G, F> {
 
 impl<Req, G: KeyedGate<F::Key>, F: KeyOf<Req>> GateSource<Req> for GateByKey<G, F> {
     type Gate = G::Gate;
-    type Refused = KeyedRefused<<G::Gate as Gate>::Refused>;
+    type Refused = KeyedRefused<G::Refused>;
 
+    #[inline]
     fn gate(&self, request: &Req) -> Result<Self::Gate, Self::Refused> {
         let key = self.key.key_of(request).ok_or(KeyedRefused::NoKey)?;
-        self.gates.gate_of(&key).map_err(|TooManyKeys { .. }| KeyedRefused::TooManyKeys)
+        self.gates.gate_of(key).map_err(|TooManyKeys { .. }| KeyedRefused::TooManyKeys)
     }
 
     fn refused(refused: <G::Gate as Gate>::Refused) -> Self::Refused {
-        KeyedRefused::Refused(refused)
+        G::refused(refused)
     }
 }

@@ -201,10 +201,12 @@ where
     type Error = GateError<G::Refused, I::Error>;
     type Future = CallFuture<Req, I, G, A, S>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx).map_err(GateError::Inner)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         // What was made ready is called; its clone has yet to be made ready.
         let next = self.inner.clone();

@@ -54,6 +54,7 @@ impl<R, P: SettleBy<R>> ClassifyCall<P, R> for ByGate {
 impl<P: SettleBy<Result<Res, Err>>, Res, Err> Settle<P, Res, Err> for ByGate {
     type Response = Res;
 
+    #[inline]
     fn settle(&self, pass: P, result: Result<Res, Err>) -> Result<Res, Err> {
         pass.settle_by(&result);
         result
@@ -76,6 +77,7 @@ impl<P, R, C: Classifier<R>> ClassifyCall<P, R> for AtHead<C> {
 impl<P: Pass, Res, Err, C: Classifier<Result<Res, Err>>> Settle<P, Res, Err> for AtHead<C> {
     type Response = Res;
 
+    #[inline]
     fn settle(&self, pass: P, result: Result<Res, Err>) -> Result<Res, Err> {
         self.settle_by(pass, &result);
         result

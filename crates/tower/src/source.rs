@@ -26,6 +26,7 @@ impl<Req, G: Gate + Clone> GateSource<Req> for G {
     type Gate = G;
     type Refused = G::Refused;
 
+    #[inline]
     fn gate(&self, _: &Req) -> Result<G, G::Refused> {
         Ok(self.clone())
     }

@@ -7,7 +7,8 @@ use alloc::{format, string::String};
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tidegate_core::{Clock, Pass};
 use tidegate_rate_limiter::{
-    Admission, Algorithm, Grant, OwnedAdmission, OwnedKeyAdmission, secs_rounded_up,
+    Admission, Algorithm, Grant, LookupAdmission, OwnedAdmission, OwnedKeyAdmission,
+    secs_rounded_up,
 };
 
 use crate::settle::Settle;
@@ -50,6 +51,12 @@ impl<A: Algorithm, C> HasAllowance for OwnedAdmission<A, C> {
 }
 
 impl<K, C: Clock> HasAllowance for OwnedKeyAdmission<K, C> {
+    fn allowance(&self) -> Option<Allowance> {
+        Some(self.grant().into())
+    }
+}
+
+impl<K, C> HasAllowance for LookupAdmission<K, C> {
     fn allowance(&self) -> Option<Allowance> {
         Some(self.grant().into())
     }
