@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use crate::paper::poll_once;
 use test_kit::{panics, quiet_panic};
 use tidegate_rate_limiter::{
     Gate, KeyGate, KeyRefused, KeyedLimiter, ManualClock, Outcome, Overflow, Pass, Quota, Refused,
@@ -326,14 +327,17 @@ fn a_panic_of_a_key_or_an_exception_costs_neither_slots_nor_tokens() {
             burn();
             None
         });
+    let keys = Arc::new(keys);
     let mut blown = 0;
     for round in 0..200 {
         clock.advance(2 * SECOND);
         for fuse in 1..6 {
-            let call = || match round % 4 {
+            let call = || match round % 6 {
                 0 => _ = keys.try_acquire(&Fragile(round), 1),
                 1 => _ = keys.penalize_for(&Fragile(round), SECOND),
                 2 => drop(keys.gate(&Fragile(round))),
+                3 => _ = keys.lookup_gate(Fragile(round)).try_enter(),
+                4 => _ = poll_once(pin!(keys.lookup_gate(Fragile(round)).enter())),
                 _ => drop(keys.acquire(&Fragile(round), 1)),
             };
             FUSE.set(fuse);
