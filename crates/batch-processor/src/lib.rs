@@ -26,6 +26,7 @@ mod policy;
 mod recovery;
 mod report;
 mod results;
+mod settings;
 mod shared;
 mod stats;
 mod steps;
@@ -50,6 +51,7 @@ pub use self::{
     policy::{OnFull, Policy},
     recovery::OnError,
     results::Reply,
+    settings::BatcherSettings,
     stats::Stats,
 };
 pub use tidegate_core::{

@@ -21,6 +21,8 @@
 /// # Ok::<(), tidegate_batch_processor::BuildError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case", deny_unknown_fields))]
 #[non_exhaustive]
 pub enum Policy {
     /// Never: a batch waits until it is full, however long that takes.
@@ -69,6 +71,8 @@ pub enum Policy {
 /// # Ok::<(), tidegate_batch_processor::BuildError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnFull {
     /// The caller waits for room; the methods that never wait give the item back.

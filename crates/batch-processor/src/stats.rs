@@ -22,6 +22,7 @@ use core::time::Duration;
 /// # Ok::<(), tidegate_batch_processor::BuildError>(())
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Items that were accepted. Until the driver is dropped, each is done, dropped, waiting or in
@@ -66,9 +67,11 @@ pub struct Stats {
     /// Batches handed over because of the close.
     pub by_close: u64,
     /// For how long batches waited, from their first item until they were handed over, summed.
+    #[cfg_attr(feature = "serde", serde(with = "tidegate_core::duration_text"))]
     pub wait_time: Duration,
     /// For how long the handler ran, summed over the batches that are done. Pauses before retries
     /// count, too.
+    #[cfg_attr(feature = "serde", serde(with = "tidegate_core::duration_text"))]
     pub run_time: Duration,
 }
 

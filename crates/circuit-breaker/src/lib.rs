@@ -1,5 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![cfg_attr(docsrs, feature(doc_cfg))]
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -8,6 +7,7 @@ extern crate alloc;
 extern crate std;
 
 mod breaker;
+mod breaker_settings;
 mod builder;
 mod call;
 mod changes;
@@ -50,6 +50,7 @@ pub use tidegate_core::{
 pub use self::tracing::TracingObserver;
 pub use self::{
     breaker::Breaker,
+    breaker_settings::BreakerSettings,
     builder::Builder,
     changes::{StateChange, StateChanges},
     classifier::{ByError, ByResult, Classifier},

@@ -64,6 +64,10 @@ impl OpenFor {
         Self { jitter: ratio, ..self }
     }
 
+    pub(crate) const fn up_to(self, max: Duration) -> Self {
+        Self { max, ..self }
+    }
+
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         if self.initial.is_zero() || self.initial > self.max {
             let range = format!("above zero and at most its maximum of {:?}", self.max);

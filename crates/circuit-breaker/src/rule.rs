@@ -259,6 +259,14 @@ impl TripRule {
         }
     }
 
+    /// Returns a rule of those of these parts that are set. It may lack a threshold for slow calls,
+    /// which the check of the rule then tells.
+    pub(crate) fn of(consecutive: Option<u32>, failure: Option<f64>, slow: Option<f64>) -> Self {
+        let rate = |ratio| Rate { ratio, minimum_calls: None };
+        let (failure, slow) = (failure.map(rate), slow.map(rate));
+        Self { consecutive, failure, slow, ..Self::never() }
+    }
+
     pub(crate) fn check(&self) -> Result<(), BuildError> {
         if let Some(Fault::MinimumWithoutRate(n)) = self.fault {
             let range = "left out of a rule without a rate";
@@ -282,6 +290,9 @@ impl TripRule {
         match self.slow_after {
             Some(Duration::ZERO) => {
                 Err(BuildError::new("slow_after", Duration::ZERO, "above zero"))
+            }
+            None if self.slow.is_some() => {
+                Err(BuildError::new("slow_after", format_args!("not set"), "set with a slow_rate"))
             }
             None if self.counts_in_flight => {
                 Err(BuildError::new("count_inflight_slow", true, "set with a threshold only"))

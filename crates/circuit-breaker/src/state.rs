@@ -16,6 +16,8 @@ use core::fmt;
 /// A breaker leaves the other three states only by a call of `reset`, `force_open`, `force_closed`
 /// or `observe_only`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum State {
     /// Lets every call through and counts outcomes.

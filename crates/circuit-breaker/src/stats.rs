@@ -19,6 +19,7 @@ use crate::{state::State, word::Word};
 /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Snapshot {
     /// Calls in the window, without the ignored ones; 0 for a rule without a window.
@@ -85,6 +86,7 @@ impl Snapshot {
 /// assert_eq!(stats.window.consecutive_failures, 1);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// The state.

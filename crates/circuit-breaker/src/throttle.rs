@@ -351,6 +351,7 @@ impl core::error::Error for ThrottleRefused {}
 /// What a [`Throttle`] has done since it was made. A snapshot; its counts are not taken at one
 /// instant, and they wrap.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct ThrottleStats {
     /// Calls settled as a success.

@@ -2,6 +2,8 @@
 //! from these.
 
 mod count;
+#[cfg(feature = "serde")]
+mod serde;
 mod time;
 
 use core::time::Duration;
@@ -50,13 +52,13 @@ impl Window {
     pub(crate) fn check(self) -> Result<(), BuildError> {
         match self.kind {
             Kind::Count(n) if !(1..=1_000_000).contains(&n) => {
-                Err(BuildError::new("window count", n, "in 1..=1000000"))
+                Err(BuildError::new("window.count", n, "in 1..=1000000"))
             }
             Kind::Time { slices, .. } if !(1..=3600).contains(&slices) => {
-                Err(BuildError::new("window slices", slices, "in 1..=3600"))
+                Err(BuildError::new("window.slices", slices, "in 1..=3600"))
             }
             Kind::Time { span, slices } if span.as_nanos() < u128::from(slices) => {
-                Err(BuildError::new("window span", span, format!("at least {slices}ns")))
+                Err(BuildError::new("window.span", span, format!("at least {slices}ns")))
             }
             _ => Ok(()),
         }

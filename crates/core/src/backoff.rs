@@ -1,5 +1,8 @@
 //! How long to pause before something that failed is tried again.
 
+#[cfg(feature = "serde")]
+mod serde;
+
 use core::{fmt, time::Duration};
 
 use alloc::format;

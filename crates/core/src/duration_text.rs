@@ -1,8 +1,14 @@
 //! Durations as text, for settings: `1m30s`.
 
+#[cfg(feature = "serde")]
+mod serde;
+
 use core::{fmt, str::FromStr, time::Duration};
 
 use alloc::{borrow::Cow, string::String};
+
+#[cfg(feature = "serde")]
+pub use self::serde::{deserialize, option, serialize};
 
 /// A duration as text, in a file of settings: `30s`, `1m30s`, `250ms`.
 ///

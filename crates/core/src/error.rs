@@ -43,6 +43,8 @@ impl core::error::Error for TimedOut {}
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BuildError {
+    /// The names of the tables around the setting, each with a dot behind it.
+    tables: String,
     setting: &'static str,
     value: String,
     range: String,
@@ -51,7 +53,25 @@ pub struct BuildError {
 impl BuildError {
     /// Creates the error: `setting` is `value`, but must be `range`.
     pub fn new(setting: &'static str, value: impl fmt::Debug, range: impl Into<String>) -> Self {
-        Self { setting, value: format!("{value:?}"), range: range.into() }
+        let (value, range) = (format!("{value:?}"), range.into());
+        Self { tables: String::new(), setting, value, range }
+    }
+
+    /// Returns the same error of a setting within `table`, which its text names, too: for a program
+    /// whose settings have several tables.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_core::BuildError;
+    ///
+    /// let error = BuildError::new("jitter", 1.5, "in 0..=1").within("retry").within("orders");
+    /// assert_eq!(error.setting(), "jitter");
+    /// assert_eq!(error.to_string(), "orders.retry.jitter is 1.5, but must be in 0..=1");
+    /// ```
+    #[must_use]
+    pub fn within(self, table: &str) -> Self {
+        Self { tables: format!("{table}.{}", self.tables), ..self }
     }
 
     /// Returns the name of the setting.
@@ -72,7 +92,8 @@ impl BuildError {
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}, but must be {}", self.setting, self.value, self.range)
+        let Self { tables, setting, value, range } = self;
+        write!(f, "{tables}{setting} is {value}, but must be {range}")
     }
 }
 

@@ -1,5 +1,8 @@
 //! A quota as text, for settings: `100/s burst 20`.
 
+#[cfg(feature = "serde")]
+mod serde;
+
 use core::{fmt, str::FromStr, time::Duration};
 
 use alloc::format;

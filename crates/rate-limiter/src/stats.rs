@@ -24,6 +24,7 @@ use tidegate_core::{Tally, const_fn};
 /// assert_eq!((stats.allowed, stats.refused, stats.waited), (1, 2, 0));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Requests granted, at once or after a wait. A reservation and a call of
@@ -37,6 +38,7 @@ pub struct Stats {
     /// Requests granted after a wait.
     pub waited: u64,
     /// The sum of the waits of those requests.
+    #[cfg_attr(feature = "serde", serde(with = "tidegate_core::duration_text"))]
     pub wait_time: Duration,
 }
 

@@ -46,6 +46,7 @@ mod gradient2;
 mod owned;
 mod permit;
 mod round;
+mod settings;
 mod stats;
 mod vegas;
 
@@ -55,7 +56,7 @@ pub use tidegate_core::BuildError;
 pub use self::owned::OwnedPermit;
 pub use self::{
     aimd::Aimd, algorithm::LimitAlgorithm, builder::Builder, gradient2::Gradient2, permit::Permit,
-    semaphore::AdaptiveSemaphore, stats::Stats, vegas::Vegas,
+    semaphore::AdaptiveSemaphore, settings::AdaptiveSettings, stats::Stats, vegas::Vegas,
 };
 
 /// The futures of the adaptive semaphore's methods.

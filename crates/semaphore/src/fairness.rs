@@ -43,6 +43,8 @@ use core::num::NonZeroU32;
 /// Under overload this serves callers that still wait for the answer: those that came first have
 /// often given up already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case", deny_unknown_fields))]
 #[non_exhaustive]
 pub enum Fairness {
     /// Strictly in the order of the first polls.

@@ -19,13 +19,14 @@ mod owned;
 mod permit;
 mod pool;
 mod report;
+mod settings;
 mod stats;
 mod with_async;
 mod word;
 
 pub use tidegate_core::{
-    CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, Pass, Reason, SystemClock, TimedOut,
-    Timer, Wait,
+    BuildError, CancelToken, Cancelled, Clock, Gate, ManualClock, Outcome, Pass, Reason,
+    SystemClock, TimedOut, Timer, Wait,
 };
 
 #[cfg(target_has_atomic = "ptr")]
@@ -38,6 +39,7 @@ pub use self::{
     gate::PermitGate,
     permit::Permit,
     semaphore::{MAX_PERMITS, Semaphore},
+    settings::SemaphoreSettings,
     stats::Stats,
 };
 

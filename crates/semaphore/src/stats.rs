@@ -31,6 +31,7 @@ use crate::word::{ACQUISITIONS_MODULUS, acquisitions};
 /// # Ok::<(), tidegate_semaphore::TryAcquireError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// The capacity. More permits may be in use after it was lowered, until they are released.
@@ -52,6 +53,7 @@ pub struct Stats {
     pub waited: u64,
     /// The sum of all waits in the queue that are over. Zero without a
     /// [clock](crate::Builder::clock).
+    #[cfg_attr(feature = "serde", serde(with = "tidegate_core::duration_text"))]
     pub wait_time: Duration,
 }
 

@@ -30,7 +30,7 @@ pub use tidegate_core::Queue;
 pub use tidegate_core::{
     Backoff, BuildError, CachedClock, CancelToken, Cancelled, Clock, Closed, DurationText, Gate,
     ManualClock, Outcome, ParseError, Pass, Reason, SystemClock, TimedOut, Timer, Timestamp, Wait,
-    backoff, cancel, gate, hedge, primitive, random, retry, time,
+    backoff, cancel, duration_text, gate, hedge, primitive, random, retry, time,
 };
 #[cfg(feature = "pipeline")]
 pub use tidegate_pipeline::Pipeline;

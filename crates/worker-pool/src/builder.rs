@@ -15,7 +15,7 @@ use crate::{
     error::ExecuteError,
     on_full::OnFull,
     pool::WorkerPool,
-    state::{PoolSettings, Shared},
+    state::{JobSettings, Shared},
     workers::threads::{ThreadSettings, Threads},
 };
 #[cfg(feature = "std")]
@@ -48,7 +48,7 @@ pub struct Builder {
     #[cfg(feature = "std")]
     threads: Option<ThreadCount>,
     thread_settings: ThreadSettings,
-    settings: PoolSettings,
+    settings: JobSettings,
 }
 
 impl Builder {
@@ -57,7 +57,7 @@ impl Builder {
             #[cfg(feature = "std")]
             threads: None,
             thread_settings: ThreadSettings::default(),
-            settings: PoolSettings { queue: DEFAULT_QUEUE, ..PoolSettings::default() },
+            settings: JobSettings { queue: DEFAULT_QUEUE, ..JobSettings::default() },
         }
     }
 

@@ -22,9 +22,8 @@
 //! - the wait for the handle of another job: a worker that waits runs no other job meanwhile, as
 //!   that could need more stack than is left, or a lock that the waiting job holds.
 //!
-//! And a job must never wait for [`shutdown`](WorkerPool::shutdown) or [`idle`](WorkerPool::idle),
-//! which would wait for that job itself: a job that wants its pool to end calls
-//! [`close`](WorkerPool::close).
+//! And no job may wait for [`shutdown`](WorkerPool::shutdown) or [`idle`](WorkerPool::idle), which
+//! would wait for that job: a job that wants its pool to end calls [`close`](WorkerPool::close).
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -32,8 +31,7 @@ extern crate alloc;
 #[cfg(any(feature = "std", test))]
 extern crate std;
 
-// This module comes first, so that rustdoc lists its constructors first on the page of
-// `WorkerPool`.
+// First, so that its constructors are the first on the page of `WorkerPool`.
 mod pool;
 
 mod builder;
@@ -48,6 +46,7 @@ mod per_worker;
 mod report;
 #[cfg(feature = "std")]
 mod scope;
+mod settings;
 mod shutdown;
 mod state;
 mod stats;
@@ -71,6 +70,7 @@ pub use self::{
     pause::PauseGuard,
     per_worker::PerWorker,
     pool::WorkerPool,
+    settings::PoolSettings,
     stats::Stats,
     unstarted::UnstartedJob,
     unwind::Payload,

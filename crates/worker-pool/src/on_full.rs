@@ -22,6 +22,8 @@
 /// assert_eq!(full(OnFull::Reject), (None, None));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum OnFull {
     /// The submitter waits until there is room: back-pressure.

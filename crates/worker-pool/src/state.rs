@@ -47,7 +47,7 @@ pub(crate) type JobTimeout = Arc<dyn Fn(&CancelToken) -> CancelToken + Send + Sy
 
 /// What the [`Builder`](crate::Builder) sets, except for what concerns threads.
 #[derive(Default)]
-pub(crate) struct PoolSettings {
+pub(crate) struct JobSettings {
     pub(crate) queue: usize,
     pub(crate) on_full: OnFull,
     pub(crate) clock: Option<BoxedClock>,
@@ -65,11 +65,11 @@ pub(crate) struct Shared {
     pub(crate) counters: PoolCounters,
     #[cfg(feature = "std")]
     pub(crate) scopes: Scopes,
-    pub(crate) settings: PoolSettings,
+    pub(crate) settings: JobSettings,
 }
 
 impl Shared {
-    pub(crate) fn new(settings: PoolSettings) -> Arc<Self> {
+    pub(crate) fn new(settings: JobSettings) -> Arc<Self> {
         Arc::new(Self {
             job_queue: JobQueue::new(settings.queue),
             workers: WorkerCount::default(),

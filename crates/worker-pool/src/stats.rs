@@ -29,6 +29,7 @@ use crate::state::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// Jobs accepted.
@@ -68,9 +69,11 @@ pub struct Stats {
     /// cancelled while they waited. 0 unless the pool has a [`clock`](crate::Builder::clock).
     pub waited: u64,
     /// How long those jobs had waited, in all. `None` unless the pool has a clock.
+    #[cfg_attr(feature = "serde", serde(default, with = "tidegate_core::duration_text::option"))]
     pub wait_time: Option<Duration>,
     /// How long the jobs that returned or panicked had run, in all. `None` unless the pool has a
     /// clock.
+    #[cfg_attr(feature = "serde", serde(default, with = "tidegate_core::duration_text::option"))]
     pub run_time: Option<Duration>,
 }
 

@@ -16,6 +16,7 @@ mod policies;
 mod recovery;
 mod results;
 mod rivals;
+mod settings;
 mod still;
 mod streams;
 mod stress;

@@ -12,6 +12,7 @@ mod probes;
 mod reference;
 mod rows;
 mod scale;
+mod settings;
 mod sizes;
 mod slow;
 mod states;

@@ -331,14 +331,14 @@ fn bad_input_names_the_setting_the_value_and_its_range() {
             build().trip_on(TripRule::consecutive(5).count_inflight_slow()),
             "count_inflight_slow is true, but must be set with a threshold only",
         ),
-        (build().trip_on(count(0.5, 0)), "window count is 0, but must be in 1..=1000000"),
+        (build().trip_on(count(0.5, 0)), "window.count is 0, but must be in 1..=1000000"),
         (
             build().trip_on(count(0.5, 5).minimum_calls(6)),
             "minimum_calls is 6, but must be in 1..=5",
         ),
         (build().trip_on(slow(0.5).minimum_calls(0)), "minimum_calls is 0, but must be in 1..=100"),
-        (time(second, 0), "window slices is 0, but must be in 1..=3600"),
-        (time(Duration::ZERO, 2), "window span is 0ns, but must be at least 2ns"),
+        (time(second, 0), "window.slices is 0, but must be in 1..=3600"),
+        (time(Duration::ZERO, 2), "window.span is 0ns, but must be at least 2ns"),
         (
             build().open_for(OpenFor::fixed(Duration::ZERO)),
             "open_for is 0ns, but must be above zero and at most its maximum of 0ns",

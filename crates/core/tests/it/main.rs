@@ -15,6 +15,7 @@ mod ring;
 mod rows;
 mod rw_shards;
 mod second_panics;
+mod settings;
 mod settling;
 mod sizes;
 mod spin;

@@ -16,6 +16,7 @@ mod quota_text;
 mod rate;
 mod refunds;
 mod refunds_of_keys_and_io;
+mod settings;
 mod sizes;
 mod stress;
 mod throttled;

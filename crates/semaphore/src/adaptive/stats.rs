@@ -28,6 +28,7 @@ use super::round::Sample;
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// How many requests may be in flight.
@@ -44,8 +45,10 @@ pub struct Stats {
     /// Permits settled as dropped.
     pub dropped: u64,
     /// The shortest time from the grant of a permit to its success; `None` if there was none.
+    #[cfg_attr(feature = "serde", serde(default, with = "tidegate_core::duration_text::option"))]
     pub min_rtt: Option<Duration>,
     /// The longest such time; `None` if there was none.
+    #[cfg_attr(feature = "serde", serde(default, with = "tidegate_core::duration_text::option"))]
     pub max_rtt: Option<Duration>,
 }
 

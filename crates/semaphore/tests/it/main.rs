@@ -12,6 +12,7 @@ mod panics;
 mod paper;
 mod permits;
 mod resize;
+mod settings;
 mod sizes;
 mod stress;
 mod traits;

@@ -1,5 +1,8 @@
 //! How many threads a pool has, and may have.
 
+#[cfg(feature = "serde")]
+mod serde;
+
 use core::{fmt, num::NonZeroUsize, ops::RangeInclusive};
 
 use alloc::format;

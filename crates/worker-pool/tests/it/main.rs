@@ -17,6 +17,7 @@ mod panics;
 mod pause_and_cancel;
 mod per_worker;
 mod scope;
+mod settings;
 mod shutdown;
 mod stats;
 mod stress;
