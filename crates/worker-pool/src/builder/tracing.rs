@@ -6,10 +6,10 @@ use alloc::{borrow::Cow, boxed::Box, string::String};
 
 use tidegate_core::primitive::Arc;
 
-use crate::state::PoolSettings;
+use crate::state::JobSettings;
 
 /// Sets hooks that make events, and call those which were set before.
-pub(crate) fn set_hooks(settings: &mut PoolSettings, name: Cow<'static, str>) {
+pub(crate) fn set_hooks(settings: &mut JobSettings, name: Cow<'static, str>) {
     let name: Arc<Cow<'static, str>> = Arc::new(name);
     let (pool, then) = (name.clone(), settings.on_panic.take());
     settings.on_panic = Some(Box::new(move |payload| {
