@@ -9,6 +9,9 @@ use crate::{
     observer::{Observer, Transition},
 };
 
+/// The target of the events, whatever file makes them.
+const TARGET: &str = "tidegate_circuit_breaker";
+
 /// An observer that makes events of the crate `tracing` of what a breaker does.
 ///
 /// | event | level |
@@ -59,6 +62,7 @@ impl fmt::Debug for TracingObserver {
 macro_rules! event {
     ($level:ident, $self:ident, $transition:ident, $message:literal $(, $field:ident = $value:expr)*) => {
         tracing::$level!(
+            target: TARGET,
             breaker = &*$self.name,
             from = %$transition.from,
             to = %$transition.to,
@@ -96,6 +100,7 @@ impl Observer for TracingObserver {
 
     fn on_refuse(&self, refused: &Refused) {
         tracing::debug!(
+            target: TARGET,
             breaker = &*self.name,
             reason = ?refused.reason,
             retry_after = refused.retry_after.map(tracing::field::debug),

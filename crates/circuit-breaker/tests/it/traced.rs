@@ -59,13 +59,13 @@ fn each_transition_and_refusal_is_an_event_with_its_figures() {
     let figures = "calls=0 failure_rate=0.0 slow_rate=0.0";
     let transition = |message: &str, level, from, to, generation, failures| {
         format!(
-            "{level} tidegate_circuit_breaker::tracing: {message} breaker=\"payments\" \
+            "{level} tidegate_circuit_breaker: {message} breaker=\"payments\" \
              from={from} to={to} generation={generation} {figures} consecutive_failures={failures}"
         )
     };
     let expected = [
         transition("tripped", "WARN", "closed", "open", 1, 2) + " open_for=5s",
-        "DEBUG tidegate_circuit_breaker::tracing: refused breaker=\"payments\" reason=Open \
+        "DEBUG tidegate_circuit_breaker: refused breaker=\"payments\" reason=Open \
          retry_after=5s"
             .to_owned(),
         transition("half-open", "INFO", "open", "half-open", 2, 0),

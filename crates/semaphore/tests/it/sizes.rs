@@ -50,7 +50,7 @@ fn no_type_is_larger_than_the_table_says() {
         32 Enter<adaptive::future::Acquire<'static, Vegas>>
         32 Enter<adaptive::future::AcquireOwned<Vegas>>
         80 adaptive::Stats
-        64 adaptive::BuildError
+        88 adaptive::BuildError
         32 Aimd
         40 Vegas
         48 Gradient2

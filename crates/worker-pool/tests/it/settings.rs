@@ -117,7 +117,16 @@ fn each_setting_of_the_builder_has_a_field() {
     let Value::Object(fields) = serde_json::to_value(PoolSettings::default()).unwrap() else {
         panic!("settings are a table");
     };
-    let code = ["cancel_token", "clock", "on_panic", "on_start", "on_stop", "thread_name"];
+    let code = [
+        "cancel_token",
+        "clock",
+        "on_panic",
+        "on_refuse",
+        "on_start",
+        "on_stop",
+        "thread_name",
+        "tracing",
+    ];
     let mut names: Vec<_> = fields.keys().map(String::as_str).chain(code).collect();
     names.sort_unstable();
     assert_eq!(builder_methods(include_str!("../../src/builder.rs")), names);

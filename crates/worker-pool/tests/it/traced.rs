@@ -63,11 +63,11 @@ fn panics_and_refusals_are_events_and_the_hooks_of_before_still_run() {
     });
     let refused = |reason| {
         format!(
-            "WARN tidegate_worker_pool::tracing: a job was refused pool=\"thumbnails\" \
+            "WARN tidegate_worker_pool: a job was refused pool=\"thumbnails\" \
              reason={reason}"
         )
     };
-    let panicked = "ERROR tidegate_worker_pool::tracing: a job panicked pool=\"thumbnails\" \
+    let panicked = "ERROR tidegate_worker_pool: a job panicked pool=\"thumbnails\" \
                     panic=\"no such picture\"";
     let [full, closed] = [ExecuteError::Full, ExecuteError::Closed].map(|why| why.to_string());
     assert_eq!(heard, [refused(&full), refused(&full), refused(&closed), panicked.to_owned()]);
