@@ -18,6 +18,7 @@ use tidegate_rate_limiter::{KeyedLimiter, Quota};
 use tidegate_tower::{GateLayer, http::PeerIp};
 use tower::{
     Layer, Service,
+    buffer::BufferLayer,
     limit::{ConcurrencyLimitLayer, RateLimitLayer},
     load_shed::LoadShedLayer,
     service_fn,
@@ -28,8 +29,9 @@ use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 use tower_resilience_ratelimiter::RateLimiterLayer;
 
 use crate::{
+    clocks::Quanta,
     timing::timed,
-    workload::{Contender, Workload, ours, rival},
+    workload::{Contender, REFERENCE, Workload, ours, rival},
 };
 
 pub(crate) const WORKLOADS: &[Workload] = &[
@@ -43,6 +45,13 @@ pub(crate) const WORKLOADS: &[Workload] = &[
 /// What a call does that finds no room.
 const WAITS: &str = "waits";
 const REFUSES: &str = "refuses";
+
+/// A call that finds no room waits; each clone of the service has a limit of its own, and only a
+/// buffer makes it one.
+const WAITS_UNSHARED: &str = "waits, not shared by clones";
+
+/// The service without a layer: what the loop costs.
+const NO_LAYER: &str = "no layer";
 
 /// More calls than any run makes.
 const MANY: u32 = 1_000_000_000;
@@ -122,6 +131,7 @@ fn concurrency() -> Vec<Contender> {
         rival("tower, shedding", REFUSES, calls(LoadShedLayer::new().layer(tower()))),
         rival("tower-resilience", WAITS, calls(bulkhead().build().unwrap().layer(answers()))),
         rival("tower-resilience, refusing", REFUSES, calls(refusing.layer(answers()))),
+        rival(NO_LAYER, REFERENCE, calls(answers())),
     ]
 }
 
@@ -144,14 +154,16 @@ fn rate() -> Vec<Contender> {
     let _tokio = TOKIO.enter();
     let period = Duration::from_secs(1);
     let ours_of = || GateLayer::rate_limit(quota());
-    let tower = RateLimitLayer::new(MANY.into(), period).layer(answers());
+    let tower = || RateLimitLayer::new(MANY.into(), period).layer(answers());
     let resilience = RateLimiterLayer::builder().limit_for_period(MANY as usize);
     let resilience = resilience.refresh_period(period).build().unwrap();
     vec![
         ours("tidegate", WAITS, calls(ours_of().layer(answers()))),
         ours("tidegate, refusing", REFUSES, calls(ours_of().refuse().layer(answers()))),
-        rival("tower", WAITS, calls(tower)),
+        rival("tower", WAITS_UNSHARED, calls(tower())),
+        rival("tower, buffered", WAITS, calls(BufferLayer::new(8).layer(tower()))),
         rival("tower-resilience", REFUSES, calls(resilience.layer(answers()))),
+        rival(NO_LAYER, REFERENCE, calls(answers())),
     ]
 }
 
@@ -163,6 +175,7 @@ fn breaking() -> Vec<Contender> {
         ours("tidegate", "in a row", calls(GateLayer::breaker(breaker).layer(answers()))),
         rival("tower-resilience", "rate", calls(rate.layer(answers()))),
         rival("tower-resilience, in a row", "in a row", calls(streak.layer(answers()))),
+        rival(NO_LAYER, REFERENCE, calls(answers())),
     ]
 }
 
@@ -194,14 +207,19 @@ fn per_client() -> Vec<Contender> {
         extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
     });
     let clients = Arc::new(KeyedLimiter::new(quota(), max_clients));
+    let by_tsc = Arc::new(KeyedLimiter::with_clock(quota(), max_clients, Quanta::new()));
     let governor =
         GovernorConfigBuilder::default().per_nanosecond(1).burst_size(MANY).finish().unwrap();
     vec![
         ours("tidegate", REFUSES, {
             client_calls(GateLayer::keyed(clients, client).refuse().layer(server()))
         }),
+        ours("tidegate, quanta", REFUSES, {
+            client_calls(GateLayer::keyed(by_tsc, client).refuse().layer(server()))
+        }),
         rival("tower_governor", REFUSES, {
             client_calls(GovernorLayer::new(governor).layer(server()))
         }),
+        rival(NO_LAYER, REFERENCE, client_calls(server())),
     ]
 }
