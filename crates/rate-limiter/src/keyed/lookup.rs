@@ -14,7 +14,10 @@ use tidegate_core::{
 };
 
 use super::{
-    common_quota::LaneMath, limiter::KeyedLimiter, owned::EnterKeyOwned, refused::KeyRefused,
+    common_quota::LaneMath,
+    limiter::KeyedLimiter,
+    owned::{EnterKeyOwned, OwnedKeyGate},
+    refused::KeyRefused,
     slot::Slot,
 };
 use crate::{gate::Entering, grant::Grant, stats::Counter};
@@ -169,7 +172,7 @@ pin_project! {
     ///
     /// The future panics if it is polled after it was ready.
     #[must_use = "futures do nothing unless awaited or waited for"]
-    pub struct EnterLookup<K, C = SystemClock>
+    pub struct EnterLookup<K, C>
     where
         C: Timer,
     {
@@ -193,7 +196,7 @@ impl<K: Hash + Eq + Clone, C: Timer> Future for EnterLookup<K, C> {
                 let admission = this.gate.take().map(|gate| LookupAdmission { gate, grant });
                 return Poll::Ready(Ok(admission.expect("it was there")));
             }
-            match limiter.gate_owned(key) {
+            match OwnedKeyGate::of(limiter, key) {
                 Ok(gate) => this.entering.set(Some(Entering::new(gate))),
                 Err(full) => {
                     *this.gate = None;

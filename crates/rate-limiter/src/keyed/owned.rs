@@ -2,10 +2,8 @@
 
 use core::{fmt, hash::Hash, time::Duration};
 
-#[cfg(target_has_atomic = "ptr")]
 use alloc::borrow::ToOwned;
 
-#[cfg(target_has_atomic = "ptr")]
 use tidegate_concurrent_map::{Equivalent, TooManyKeys};
 use tidegate_core::{Clock, Gate, SystemClock, Timer, Timestamp, primitive::Arc};
 
@@ -63,8 +61,18 @@ impl<K: Hash + Eq, C: Clock> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        let bucket = self.gate(key)?.key.state;
-        Ok(OwnedKeyGate { limiter: self.clone(), bucket })
+        OwnedKeyGate::of(self, key)
+    }
+}
+
+impl<K: Hash + Eq, C: Clock> OwnedKeyGate<K, C> {
+    /// Returns the gate of a key, and counts the key as in use.
+    pub(super) fn of<Q>(limiter: &Arc<KeyedLimiter<K, C>>, key: &Q) -> Result<Self, TooManyKeys>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+    {
+        let bucket = limiter.gate(key)?.key.state;
+        Ok(Self { limiter: limiter.clone(), bucket })
     }
 }
 

@@ -39,7 +39,7 @@ fn every_form_of_a_key_goes_to_tasks_and_threads() {
     crate::executors::spawn(use_it(lookup.clone()));
     crate::executors::spawn(use_it((limiter.clone(), lookup.clone())));
     crate::executors::spawn(async move {
-        let future: EnterLookup<String> = lookup.enter();
+        let future: EnterLookup<String, SystemClock> = lookup.enter();
         let pass: LookupAdmission<String> = future.await.unwrap();
         pass.give_back();
     });
