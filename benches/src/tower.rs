@@ -48,7 +48,7 @@ const REFUSES: &str = "refuses";
 
 /// A call that finds no room waits; each clone of the service has a limit of its own, and only a
 /// buffer makes it one.
-const WAITS_UNSHARED: &str = "waits, not shared by clones";
+const PER_CLONE: &str = "per clone";
 
 /// The service without a layer: what the loop costs.
 const NO_LAYER: &str = "no layer";
@@ -160,7 +160,7 @@ fn rate() -> Vec<Contender> {
     vec![
         ours("tidegate", WAITS, calls(ours_of().layer(answers()))),
         ours("tidegate, refusing", REFUSES, calls(ours_of().refuse().layer(answers()))),
-        rival("tower", WAITS_UNSHARED, calls(tower())),
+        rival("tower", PER_CLONE, calls(tower())),
         rival("tower, buffered", WAITS, calls(BufferLayer::new(8).layer(tower()))),
         rival("tower-resilience", REFUSES, calls(resilience.layer(answers()))),
         rival(NO_LAYER, REFERENCE, calls(answers())),
