@@ -2,9 +2,10 @@
 
 use core::fmt;
 
-use tidegate_core::{Clock, Gate, SystemClock, Timer, gate::TryEnter};
+use tidegate_core::{BuildError, Clock, Gate, SystemClock, Timer, gate::TryEnter};
 
 use crate::{
+    breaker_settings::BreakerSettings,
     builder::Builder,
     changes::{StateChanges, UntilClosed},
     classifier::ByResult,
@@ -220,6 +221,50 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     /// [`stats`](Self::stats) go on.
     pub fn reset(&self) {
         self.machine().force(State::Closed, O::on_reset);
+    }
+
+    /// Changes the settings while the breaker is used: `None` in `settings` is the builder's
+    /// default, as for a new breaker.
+    ///
+    /// The state stays, and begins anew: with an empty window, no failure in a row and, while
+    /// half-open, no probe. A breaker that is open stays so until its time is over; the next trip
+    /// has the new open time. The outcomes of calls that began before count as late, and slow ones
+    /// among them are no longer looked for. The clock, the observer, the classifier, the predicate
+    /// and the seed stay; the totals of [`stats`](Self::stats) go on.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if a setting is out of range, as from the builder; then nothing changes.
+    ///
+    /// # Costs
+    ///
+    /// A breaker that was reconfigured takes one short lock more for each call that its settings
+    /// do more with than count a success.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_circuit_breaker::{Breaker, BreakerSettings, State};
+    ///
+    /// let breaker = Breaker::new();
+    /// let mut settings = BreakerSettings::default();
+    /// settings.consecutive = Some(2);
+    /// breaker.reconfigure(&settings)?;
+    /// for _ in 0..2 {
+    ///     breaker.try_enter().unwrap().failure();
+    /// }
+    /// assert_eq!(breaker.state(), State::Open);
+    ///
+    /// settings.probes = Some(0);
+    /// let error = breaker.reconfigure(&settings).unwrap_err();
+    /// assert_eq!(error.to_string(), "probes is 0, but must be in 1..=8191");
+    /// # Ok::<(), tidegate_circuit_breaker::BuildError>(())
+    /// ```
+    pub fn reconfigure(&self, settings: &BreakerSettings) -> Result<(), BuildError> {
+        let settings = settings.settings();
+        settings.check()?;
+        self.machine().reconfigure(settings);
+        Ok(())
     }
 
     /// Waits until the breaker lets every call through: it is closed, forced closed or observes

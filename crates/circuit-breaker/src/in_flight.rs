@@ -127,7 +127,9 @@ impl StartRing {
     }
 
     fn leave(&mut self, slice: u64) {
-        *self.count_of(slice) -= 1;
+        let count = self.count_of(slice);
+        // A call that entered under earlier settings is not counted here.
+        *count = count.saturating_sub(1);
     }
 
     /// Returns the count that now includes the calls of `slice`. When the next call enters, they

@@ -21,6 +21,7 @@
 //! is dropped, which frees a probe's slot.
 
 mod admit;
+mod config;
 mod entered;
 mod renew;
 mod settle;
@@ -33,13 +34,12 @@ use tidegate_core::{
     lock::Lock,
     primitive::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use crate::{
     error::{Refused, RefusedReason},
-    in_flight::InFlight,
     observer::Observer,
     open_limit::{Membership, OpenLimit},
     probe_starts::ProbeStarts,
@@ -50,6 +50,7 @@ use crate::{
     word::Word,
 };
 
+use self::config::Config;
 pub(crate) use self::entered::Entered;
 
 pub(crate) struct Machine<C, O> {
@@ -64,11 +65,12 @@ pub(crate) struct Machine<C, O> {
     pub(crate) may_enter: Event,
     /// Waiters for a change of state. Each transition notifies all of them, and nothing else does.
     pub(crate) state_changed: Event,
-    window: Option<Outcomes>,
-    in_flight: Option<InFlight>,
     tally: Tally<8>,
-    /// Shared by the breakers of a registry, of which there may be many.
-    settings: Arc<Settings>,
+    first: Config,
+    // INVARIANT: `Some` if `is_reconfigured`; that is written before the word of the generation
+    // that begins with it, under the schedule's lock. A lock within that one, and the last.
+    later: Lock<Option<Arc<Config>>>,
+    is_reconfigured: AtomicBool,
     seed: u64,
     pub(crate) clock: C,
     observer: O,
@@ -123,19 +125,19 @@ impl From<Blocked> for Refused {
 
 impl<C: Clock, O: Observer> Machine<C, O> {
     pub(crate) fn new(settings: Arc<Settings>, seed: u64, clock: C, observer: O) -> Self {
-        let window = settings.rule.window().map(Outcomes::new);
-        let is_recorded = window.is_some() || settings.predicate.is_some();
-        let word = Word::INITIAL.with_settings(is_recorded, settings.rule.threshold().is_some());
+        let first = Config::new(settings);
+        let (is_recorded, is_timed) = first.marks();
+        let word = Word::INITIAL.with_settings(is_recorded, is_timed);
         Self {
             word: AtomicU64::new(word.bits()),
             open_until: AtomicU64::new(0),
             schedule: Lock::default(),
             may_enter: Event::new(),
             state_changed: Event::new(),
-            window,
-            in_flight: settings.rule.in_flight_threshold().map(InFlight::new),
             tally: Tally::new(),
-            settings,
+            first,
+            later: Lock::default(),
+            is_reconfigured: AtomicBool::new(false),
             seed,
             clock,
             observer,
@@ -158,12 +160,12 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Returns the statistics of `word`'s generation, slow calls in flight included.
     fn snapshot(&self, word: Word, now: Timestamp) -> Snapshot {
-        let generation = word.generation();
-        let totals = match &self.window {
+        let (generation, config) = (word.generation(), self.config());
+        let totals = match &config.window {
             Some(window) => window.totals(generation, now),
             None => Default::default(),
         };
-        let in_flight = &self.in_flight;
+        let in_flight = &config.in_flight;
         let slow_in_flight = in_flight.as_ref().map_or(0, |calls| calls.slow(generation, now));
         let mut snapshot = Snapshot {
             calls: totals.calls + slow_in_flight,
@@ -178,14 +180,16 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Returns whether a closed breaker with these statistics trips. No lock may be held.
     fn is_met(&self, snapshot: &Snapshot) -> bool {
-        let Settings { rule, predicate, .. } = &*self.settings;
+        let config = self.config();
+        let Settings { rule, predicate, .. } = &*config.settings;
         rule.trips(snapshot) || predicate.as_ref().is_some_and(|predicate| predicate.call(snapshot))
     }
 
     /// Returns the time if the statistics depend on it, else the origin.
     fn snapshot_time(&self) -> Timestamp {
-        let by_window = self.window.as_ref().is_some_and(Outcomes::needs_time);
-        let is_needed = by_window || self.in_flight.is_some();
+        let config = self.config();
+        let by_window = config.window.as_ref().is_some_and(Outcomes::needs_time);
+        let is_needed = by_window || config.in_flight.is_some();
         if is_needed { self.clock.now() } else { Timestamp::ORIGIN }
     }
 
@@ -243,8 +247,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 impl<C, O> Machine<C, O> {
     #[inline]
     pub(crate) fn load(&self) -> Word {
-        // ORDERING: Acquire: pairs with the Release in `next_generation`: a thread that sees `Open`
-        // sees `open_until`.
+        // ORDERING: Acquire: pairs with the Release in `swap`: a thread that sees `Open` sees
+        // `open_until`, and one that sees a generation sees its configuration.
         Word::from_bits(self.word.load(Ordering::Acquire))
     }
 

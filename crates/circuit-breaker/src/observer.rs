@@ -82,6 +82,12 @@ pub trait Observer {
         let _ = transition;
     }
 
+    /// Is called when the breaker has got other settings by
+    /// [`reconfigure`](crate::Breaker::reconfigure). The state stays, with fresh counts.
+    fn on_reconfigure(&self, transition: &Transition) {
+        let _ = transition;
+    }
+
     /// Is called when the breaker has refused a caller.
     fn on_refuse(&self, refused: &Refused) {
         let _ = refused;
@@ -112,6 +118,10 @@ macro_rules! forward {
 
             fn on_force(&self, transition: &Transition) {
                 (**self).on_force(transition);
+            }
+
+            fn on_reconfigure(&self, transition: &Transition) {
+                (**self).on_reconfigure(transition);
             }
 
             fn on_refuse(&self, refused: &Refused) {

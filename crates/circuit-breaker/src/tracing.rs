@@ -17,7 +17,7 @@ const TARGET: &str = "tidegate_circuit_breaker";
 /// | event | level |
 /// | --- | --- |
 /// | tripped, or would have if it did more than observe | `WARN` |
-/// | half-open, closed, reset | `INFO` |
+/// | half-open, closed, reset, reconfigured | `INFO` |
 /// | a state was forced | `WARN` |
 /// | refused a caller | `DEBUG` |
 ///
@@ -96,6 +96,10 @@ impl Observer for TracingObserver {
 
     fn on_force(&self, transition: &Transition) {
         event!(warn, self, transition, "forced");
+    }
+
+    fn on_reconfigure(&self, transition: &Transition) {
+        event!(info, self, transition, "reconfigured");
     }
 
     fn on_refuse(&self, refused: &Refused) {

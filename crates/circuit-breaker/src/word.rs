@@ -11,8 +11,8 @@ pub(crate) const COUNT_MAX: u32 = (1 << 13) - 1;
 /// | --- | --- | --- | --- |
 /// | 0–1 | mode | with `GUARDED`: the state | a transition, under the schedule's lock |
 /// | 2 | `GUARDED` | set in the states that do not let every call through | the same |
-/// | 3 | `RECORDED` | every success is recorded, not only counted | never: a setting |
-/// | 4 | `TIMED` | calls are timed, so `RECORDED` is set, too | never: a setting |
+/// | 3 | `RECORDED` | every success is recorded, not only counted | other settings, under the schedule's lock |
+/// | 4 | `TIMED` | calls are timed, so `RECORDED` is set, too | the same |
 /// | 5 | `PAUSED` | in a stamp: the call is not timed, as it waits for a later gate; else zero | its pass |
 /// | 6–18 | probes | half-open: probes in flight | CAS to enter, or entering under the lock; settling, under the lock |
 /// | 19–31 | streak | half-open: probes that succeeded | settling a probe, under the lock |
@@ -44,7 +44,7 @@ impl Word {
     /// Returns the word with the bits that say what is to be done for each call.
     pub(crate) const fn with_settings(self, recorded: bool, timed: bool) -> Self {
         let recorded = if recorded || timed { RECORDED } else { 0 };
-        Self(self.0 | recorded | if timed { TIMED } else { 0 })
+        Self(self.0 & !(RECORDED | TIMED) | recorded | if timed { TIMED } else { 0 })
     }
 
     pub(crate) const fn from_bits(bits: u64) -> Self {

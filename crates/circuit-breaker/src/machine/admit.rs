@@ -67,7 +67,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             let answer = match word.state() {
                 State::Open => {
                     let seen = self.open_is_over()?;
-                    let is_timed = word.is_timed() || self.settings.probe_timeout.is_some();
+                    let is_timed =
+                        word.is_timed() || self.config().settings.probe_timeout.is_some();
                     self.half_open(word, if is_timed { self.clock.fresh_now() } else { seen })
                 }
                 State::HalfOpen => self.probe(word)?,
@@ -85,7 +86,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
     /// breaker trip.
     fn admit_timed(&self, word: Word) -> Answer<'_, C, O> {
         let now = if word.is_timed() { self.clock.fresh_now() } else { Timestamp::ORIGIN };
-        let Some(in_flight) = &self.in_flight else {
+        let config = self.config();
+        let Some(in_flight) = &config.in_flight else {
             return Some(Entered::new(self, word.stamp(), now));
         };
         let is_watched = word.state() != State::ForcedClosed;
@@ -112,10 +114,11 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     /// Lets the caller in as a probe if there is a free slot.
     fn probe(&self, word: Word) -> Result<Answer<'_, C, O>, Blocked> {
-        if let Some(timeout) = self.settings.probe_timeout {
+        let config = self.config();
+        if let Some(timeout) = config.settings.probe_timeout {
             return self.probe_in_time(word, timeout);
         }
-        if word.probes() >= self.settings.probes {
+        if word.probes() >= config.settings.probes {
             return Err(Blocked::by(RefusedReason::Probing));
         }
         let now = if word.is_timed() { self.clock.fresh_now() } else { Timestamp::ORIGIN };
@@ -138,7 +141,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 let overdue = schedule.probes.overdue(timeout, now);
                 return Found::Overdue(overdue, self.open(schedule, now, None));
             }
-            if current.probes() >= self.settings.probes {
+            if current.probes() >= self.config().settings.probes {
                 return Found::Full(due);
             }
             self.update(|word| word.with_probes(word.probes() + 1));

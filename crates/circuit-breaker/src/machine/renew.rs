@@ -29,7 +29,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         if stamp.admits_untimed() {
             return Ok(());
         }
-        let probe_timeout = self.settings.probe_timeout.filter(|_| !stamp.admits_all());
+        let config = self.config();
+        let probe_timeout = config.settings.probe_timeout.filter(|_| !stamp.admits_all());
         if !stamp.is_timed() && probe_timeout.is_none() {
             return Ok(());
         }
@@ -39,7 +40,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             self.stop_timing(*stamp, *started);
         }
         *started = now;
-        match &self.in_flight {
+        match &config.in_flight {
             Some(in_flight) if stamp.admits_all() => {
                 let (shard, start) = in_flight.enter(stamp.generation(), now);
                 (*stamp, *started) = (stamp.with_shard(shard), start);
@@ -58,10 +59,10 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     fn stop_timing(&self, stamp: Word, started: Timestamp) {
         if stamp.admits_all() {
-            if let Some(in_flight) = &self.in_flight {
+            if let Some(in_flight) = &self.config().in_flight {
                 in_flight.leave(stamp.generation(), stamp.shard(), started);
             }
-        } else if self.settings.probe_timeout.is_some() {
+        } else if self.config().settings.probe_timeout.is_some() {
             self.schedule.with(|schedule| {
                 if self.load().generation() == stamp.generation() {
                     schedule.probes.remove(started);

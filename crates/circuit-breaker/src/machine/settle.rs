@@ -75,7 +75,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
         // Take the call out of those in flight before the window counts it: counted in both, it
         // might trip the breaker.
-        if let Some(in_flight) = self.in_flight.as_ref().filter(|_| !stamp.is_paused()) {
+        if let Some(in_flight) = self.config().in_flight.as_ref().filter(|_| !stamp.is_paused()) {
             in_flight.leave(stamp.generation(), stamp.shard(), started);
         }
         if outcome == Outcome::Ignored {
@@ -126,7 +126,8 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 failed: outcome == Outcome::Failure,
                 slow: outcome != Outcome::Ignored && self.was_slow(stamp, started, now),
             };
-            let has_failed = call.failed || call.slow && self.settings.rule.fails_slow_probes();
+            let has_failed =
+                call.failed || call.slow && self.config().settings.rule.fails_slow_probes();
             let settled = self.schedule.with(|schedule| {
                 let word = self.load();
                 if word.generation() != stamp.generation() {
@@ -138,7 +139,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                     return Settled::Moved(self.open(schedule, now, open_for));
                 }
                 let streak = word.streak() + u32::from(outcome == Outcome::Success);
-                if outcome == Outcome::Success && streak >= self.settings.close_after {
+                if outcome == Outcome::Success && streak >= self.config().settings.close_after {
                     self.update(|word| word.with_streak(streak));
                     return Settled::Moved(self.close(schedule, now, None));
                 }
@@ -178,10 +179,10 @@ impl<C: Clock, O: Observer> Machine<C, O> {
 
     #[inline(always)]
     fn was_slow(&self, stamp: Word, started: Timestamp, now: Timestamp) -> bool {
-        let threshold = self.settings.rule.threshold();
-        stamp.is_timed()
-            && !stamp.is_paused()
-            && threshold.is_some_and(|threshold| now.since(started) > threshold)
+        stamp.is_timed() && !stamp.is_paused() && {
+            let threshold = self.config().settings.rule.threshold();
+            threshold.is_some_and(|threshold| now.since(started) > threshold)
+        }
     }
 
     #[inline(always)]
@@ -235,13 +236,14 @@ impl<C: Clock, O: Observer> Counted<'_, C, O> {
         if word.state() == State::ForcedClosed {
             return;
         }
-        if let Some(window) = &machine.window {
+        let config = machine.config();
+        if let Some(window) = &config.window {
             window.record(word.generation(), call, now);
         }
         if open_for.is_some() {
             return machine.trip(word, now, open_for);
         }
-        if failed || call.slow || machine.settings.predicate.is_some() {
+        if failed || call.slow || config.settings.predicate.is_some() {
             let snapshot = machine.snapshot(word, now);
             if machine.is_met(&snapshot) {
                 machine.trip(word, now, None);

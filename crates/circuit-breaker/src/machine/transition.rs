@@ -43,7 +43,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 return None;
             }
             let transition = self.advance(schedule, State::HalfOpen, now, None);
-            if self.settings.probe_timeout.is_some() {
+            if self.config().settings.probe_timeout.is_some() {
                 schedule.probes.add(now);
             }
             Some(transition)
@@ -75,7 +75,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         let wake_waiters = || match to {
             // The first probe has a slot; wake as many waiters as there are other slots. The sleeps
             // of the rest end by themselves: the open time is over.
-            State::HalfOpen => self.may_enter.notify(self.settings.probes as usize - 1),
+            State::HalfOpen => self.may_enter.notify(self.config().settings.probes as usize - 1),
             _ => self.may_enter.notify_all(),
         };
         finally(wake_waiters, || self.state_changed.notify_all());
@@ -94,7 +94,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             let of_trip = Random::new(self.seed ^ now.as_nanos()).next_u64();
             let noise = Random::new(of_trip ^ schedule.draws).next_u64();
             schedule.draws += 1;
-            self.settings.open_for.after(schedule.trips, noise)
+            self.config().settings.open_for.after(schedule.trips, noise)
         });
         if self.load().state() == State::ObserveOnly {
             return self.advance(schedule, State::ObserveOnly, now, Some(open_for));
@@ -105,7 +105,7 @@ impl<C: Clock, O: Observer> Machine<C, O> {
             return self.close(schedule, now, Some(open_for));
         }
         schedule.trips = schedule.trips.saturating_add(u32::from(asked.is_none()));
-        // ORDERING: Relaxed: published by the swap of the word in `next_generation`.
+        // ORDERING: Relaxed: published by `swap`.
         self.open_until.store(until.as_nanos(), Ordering::Relaxed);
         self.advance(schedule, State::Open, now, Some(open_for))
     }
@@ -153,10 +153,15 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         }
         let probes = u32::from(to == State::HalfOpen);
         let new = self.load().next(to).with_probes(probes);
-        // ORDERING: Release publishes `open_until`. The mode and generation it replaces are those
-        // loaded above, because the lock is held; the counts may be newer, and publish nothing.
-        let old = Word::from_bits(self.word.swap(new.bits(), Ordering::Release));
-        (old, new)
+        (self.swap(new), new)
+    }
+
+    /// Begins the generation of `new`; returns the word before. Under the schedule's lock.
+    pub(super) fn swap(&self, new: Word) -> Word {
+        // ORDERING: Release publishes `open_until` and the configuration. The mode and generation
+        // it replaces are those that the caller has loaded, because the lock is held; the counts
+        // may be newer, and publish nothing.
+        Word::from_bits(self.word.swap(new.bits(), Ordering::Release))
     }
 
     /// Notifies waiters and the observer of a change. No lock may be held.

@@ -9,6 +9,7 @@ mod observer;
 mod panics;
 mod paper;
 mod probes;
+mod reconfigure;
 mod reference;
 mod rows;
 mod scale;

@@ -6,7 +6,9 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use tidegate_circuit_breaker::{Breaker, ManualClock, OpenFor, TracingObserver, TripRule};
+use tidegate_circuit_breaker::{
+    Breaker, BreakerSettings, ManualClock, OpenFor, TracingObserver, TripRule,
+};
 
 /// What is written to it, in one text.
 #[derive(Clone, Default)]
@@ -55,6 +57,7 @@ fn each_transition_and_refusal_is_an_event_with_its_figures() {
         breaker.try_enter().unwrap().success();
         breaker.force_open();
         breaker.reset();
+        breaker.reconfigure(&BreakerSettings::default()).unwrap();
     });
     let figures = "calls=0 failure_rate=0.0 slow_rate=0.0";
     let transition = |message: &str, level, from, to, generation, failures| {
@@ -72,6 +75,7 @@ fn each_transition_and_refusal_is_an_event_with_its_figures() {
         transition("closed", "INFO", "half-open", "closed", 3, 0),
         transition("forced", "WARN", "closed", "forced open", 4, 0),
         transition("reset", "INFO", "forced open", "closed", 5, 0),
+        transition("reconfigured", "INFO", "closed", "closed", 6, 0),
     ];
     assert_eq!(heard, expected);
 }
