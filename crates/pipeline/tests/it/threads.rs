@@ -94,6 +94,8 @@ fn no_more_threads_are_started_than_find_something_to_do() {
     };
     let flow = Pipeline::from_iter(0..1000).map_on(Threads, "id", n(1), ids);
     assert_eq!(flow.run_on_threads(n(usize::MAX)).unwrap().succeeded, 1000);
-    // One is in the stage, one drives, and one looks for the next task.
-    assert!(by.into_inner().unwrap().len() <= 3);
+    // One is in the stage, one drives, and one looks for the next task; others start in the place
+    // of a thread that the system has stopped meanwhile.
+    let threads = by.into_inner().unwrap().len();
+    assert!(threads <= 16, "{threads} threads");
 }
