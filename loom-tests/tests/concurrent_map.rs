@@ -1,7 +1,8 @@
 //! Models of the concurrent map: reading, writing, growing and removing in one shard; `Keyed`'s
 //! bound.
 //!
-//! The hash is fixed: a random one would make the executions of a model differ.
+//! The hash is fixed: a random one would make the executions of a model differ. (The default hasher
+//! has the same keys in every execution, as its seed is the same in models.)
 
 use std::{
     hash::{BuildHasherDefault, Hasher},
@@ -244,5 +245,18 @@ fn the_first_writes_of_two_threads_both_arrive() {
         assert_eq!(map.insert(2, 2), None);
         assert_eq!(other.join().unwrap(), None);
         assert_eq!((map.len(), map.get(&1), map.get(&2)), (2, Some(1), Some(2)));
+    });
+}
+
+#[cfg(loom)]
+#[test]
+fn the_default_hasher_is_the_same_in_every_execution() {
+    use std::hash::BuildHasher;
+
+    use tidegate_concurrent_map::DefaultHashBuilder;
+
+    loom_tests::short_model("no threads meet: only the hash is looked at", || {
+        let of_seven = || DefaultHashBuilder::default().hash_one(7);
+        assert_eq!(of_seven(), of_seven());
     });
 }

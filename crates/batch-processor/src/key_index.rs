@@ -29,6 +29,7 @@ use tidegate_core::{
     primitive::{
         Arc,
         atomic::{AtomicUsize, Ordering},
+        random_seed,
     },
 };
 
@@ -97,18 +98,6 @@ fn mixed(number: u64) -> u64 {
         bits = (bits ^ (bits >> 33)).wrapping_mul(factor);
     }
     bits ^ (bits >> 33)
-}
-
-#[cfg(feature = "std")]
-fn seed() -> u64 {
-    use core::hash::{BuildHasher, Hasher};
-
-    std::hash::RandomState::new().build_hasher().finish()
-}
-
-#[cfg(not(feature = "std"))]
-fn seed() -> u64 {
-    0
 }
 
 impl<K> Entry<K> {
@@ -242,7 +231,7 @@ impl<K> KeyIndex<K> {
     pub(crate) fn new() -> Self {
         let (places, free, stuck) = (Vec::new(), Vec::new(), VecDeque::new());
         let state = State { root: None, places, free, id: 0, stuck };
-        Self { state: Lock::new(state), seed: seed() }
+        Self { state: Lock::new(state), seed: random_seed() }
     }
 
     fn root(&self) -> Link<K> {

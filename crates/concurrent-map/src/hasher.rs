@@ -92,22 +92,15 @@ impl fmt::Debug for DefaultHasher {
 
 #[cfg(feature = "std")]
 mod seed {
-    use core::hash::{BuildHasher, Hasher};
-    use std::hash::RandomState;
-
     use foldhash::{SharedSeed, fast::SeedableRandomState};
-    use tidegate_core::primitive::ProcessCell;
+    use tidegate_core::primitive::{ProcessCell, random_seed};
 
     /// Returns a state that is keyed per process (by the operating system's randomness) and per
     /// builder.
     pub(super) fn state() -> SeedableRandomState {
         static PROCESS: ProcessCell<SharedSeed> = ProcessCell::new();
-        let process = PROCESS.get_or_init(|| SharedSeed::from_u64(random()));
-        SeedableRandomState::with_seed(random(), process)
-    }
-
-    fn random() -> u64 {
-        RandomState::new().build_hasher().finish()
+        let process = PROCESS.get_or_init(|| SharedSeed::from_u64(random_seed()));
+        SeedableRandomState::with_seed(random_seed(), process)
     }
 }
 

@@ -9,7 +9,10 @@ use alloc::format;
 
 use crate::{
     error::BuildError,
-    primitive::atomic::{AtomicU64, Ordering},
+    primitive::{
+        atomic::{AtomicU64, Ordering},
+        random_seed,
+    },
     random::Random,
 };
 
@@ -186,7 +189,7 @@ pub struct Retries {
 impl Retries {
     /// Begins to use a backoff.
     pub fn new(backoff: Backoff) -> Self {
-        let seed = backoff.seed.unwrap_or_else(some_seed);
+        let seed = backoff.seed.unwrap_or_else(random_seed);
         Self { backoff, draws: AtomicU64::new(0), seed, balance: AtomicU64::new(BEGIN) }
     }
 
@@ -235,20 +238,4 @@ impl fmt::Debug for Retries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retries").field("backoff", &self.backoff).finish_non_exhaustive()
     }
-}
-
-/// Returns a different number at each call.
-#[cfg(feature = "std")]
-fn some_seed() -> u64 {
-    use core::hash::BuildHasher;
-    use std::hash::RandomState;
-    RandomState::new().hash_one(0)
-}
-
-/// Returns a different number at each call: without std it can only be derived from how many calls
-/// there were.
-#[cfg(not(feature = "std"))]
-fn some_seed() -> u64 {
-    static USES: AtomicU64 = AtomicU64::new(0);
-    Random::new(USES.fetch_add(1, Ordering::Relaxed)).next_u64()
 }

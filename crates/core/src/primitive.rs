@@ -339,6 +339,29 @@ pub fn thread_number() -> Option<usize> {
     None
 }
 
+/// Returns a seed from the operating system's randomness, another at each call.
+#[cfg(all(feature = "std", not(loom)))]
+pub fn random_seed() -> u64 {
+    use core::hash::BuildHasher;
+    std::hash::RandomState::new().hash_one(0)
+}
+
+/// Returns a seed, another at each call: without std it can only be derived from how many calls
+/// there were.
+#[cfg(all(not(feature = "std"), not(loom)))]
+pub fn random_seed() -> u64 {
+    use self::atomic::{AtomicU64, Ordering};
+    static USES: AtomicU64 = AtomicU64::new(0);
+    // ORDERING: Relaxed: only the uniqueness of the number counts.
+    crate::random::Random::new(USES.fetch_add(1, Ordering::Relaxed)).next_u64()
+}
+
+/// LOOM: the same at each call: the executions of a model must be alike.
+#[cfg(loom)]
+pub fn random_seed() -> u64 {
+    0
+}
+
 #[cfg(all(feature = "std", not(loom)))]
 mod parallelism;
 #[cfg(all(feature = "std", not(loom)))]
