@@ -42,7 +42,8 @@ where
 
     fn start(&mut self, items: Vec<T>) -> Self::Run {
         let sent = items.len();
-        // Items and keys are foreign, and foreign code runs while they are held.
+        // Items and keys are foreign. If foreign code panics below, each of those that are held is
+        // still dropped, on its own.
         let mut items = DropEach::new(items.into_iter());
         let mut unique = DropEach::new(Vec::with_capacity(sent));
         let mut firsts = DropEach::new(BTreeMap::new());
@@ -78,7 +79,7 @@ pin_project! {
     pub struct RunDeduped<Run> {
         #[pin]
         run: Run,
-        // `None` if no two keys were equal: then there is already a result for each item.
+        // `None` if no two keys were equal: then the wrapped handler gives one result per item.
         equals: Option<Equals>,
     }
 }

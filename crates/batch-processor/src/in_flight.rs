@@ -16,7 +16,8 @@ use crate::{
     unwind::{attempt, catch, drop_each, shielded},
 };
 
-/// The driver's part of the batcher. Its drop abandons the batcher.
+/// The driver's part of the batcher. Its drop abandons the batcher, unless that is closed and every
+/// item is over.
 pub(crate) struct InFlight<T, R, E, C> {
     pub(crate) shared: Arc<Shared<T, R, E, C>>,
     /// What is done with a failed batch before its callers are told; `None` if nothing.
@@ -106,9 +107,7 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
         let effort = self.in_hand.as_mut().and_then(|job| job.effort.as_mut());
         match (effort, &self.recovery) {
             (Some(effort), Some(recovery)) => catch(|| effort.items(recovery)),
-            _ => unreachable!(
-                "a pause is over, and only a batch that can be called for again pauses"
-            ),
+            _ => unreachable!("only a batch whose handler can be called again is paused"),
         }
     }
 
@@ -179,7 +178,8 @@ impl<T, R, E, C: Timer> InFlight<T, R, E, C> {
     }
 
     /// Ends a batch: counts it, tells its callers, if there are any, and notifies flushes.
-    /// `failed` of its items have no result.
+    /// `failed` of its items have no result. `outcome` is called with whether a caller waits for a
+    /// result.
     fn settle(
         &self,
         job: Job<T, R, E>,

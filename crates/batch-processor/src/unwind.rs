@@ -13,7 +13,7 @@ use tidegate_core::{
 /// driver, the callers that wait get `DriverDropped`.
 ///
 /// A panic may leave the user's state half changed, and to repair it is the user's part: a handler
-/// that has panicked is called again for the next batch.
+/// that has panicked is called again, for the next batch or for a part of this one.
 pub(crate) fn catch<R>(code: impl FnOnce() -> R) -> Result<R, Arc<str>> {
     tidegate_core::unwind::catch(code).map_err(|payload| {
         let message = Arc::from(words(&*payload).unwrap_or("a value that is not text"));

@@ -10,8 +10,8 @@ use crate::{
 /// the feature `serde` it is read and written, and an unknown field is refused. Durations are text
 /// there: `1m30s`.
 ///
-/// The fields are called as the methods of the [`Builder`] and of [`TripRule`] are; `None` is the
-/// builder's default.
+/// A field has the name of the method that sets it, of [`Builder`], [`TripRule`] or [`OpenFor`],
+/// except `window` and `max_open_for`. `None` is the builder's default.
 ///
 /// # Examples
 ///
@@ -63,8 +63,8 @@ pub struct BreakerSettings {
     /// How long the breaker stays open after the first trip: see [`OpenFor`].
     #[cfg_attr(feature = "serde", serde(with = "tidegate_core::duration_text::option"))]
     pub open_for: Option<Duration>,
-    /// The maximum of [`OpenFor::exponential`]. The default is `open_for`: every open time is the
-    /// same.
+    /// The maximum of [`OpenFor::exponential`]. The default is the first open time: then, apart
+    /// from the jitter, every open time is the same.
     #[cfg_attr(feature = "serde", serde(with = "tidegate_core::duration_text::option"))]
     pub max_open_for: Option<Duration>,
     /// See [`OpenFor::jitter`].

@@ -150,7 +150,8 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         Gate::run_async(self, future)
     }
 
-    /// Does what [`call_or_else`](Self::call_or_else) does, under the name that it has in [`Gate`].
+    /// Does what [`call_or_else`](Self::call_or_else) does, under the name that it has in [`Gate`]:
+    /// unlike [`run_async`](Self::run_async), it never waits.
     pub fn run_or_else<R>(&self, act: impl FnOnce() -> R, fallback: impl FnOnce(Refused) -> R) -> R
     where
         J: Classifier<R>,
@@ -158,9 +159,9 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
         self.call_or_else(act, fallback)
     }
 
-    /// Returns `result` with the outcome that the breaker's [`Classifier`] gives it: for another
-    /// gate, at which results classify themselves. In a row that this breaker is a part of, that is
-    /// not needed: there the breaker's classifier decides anyway.
+    /// Returns `result` with the outcome that the breaker's [`Classifier`] gives it, and counts
+    /// nothing: for another gate, at which results classify themselves. In a row that this breaker
+    /// is a part of, its classifier settles its own pass anyway; each other gate has its own rule.
     ///
     /// # Examples
     ///
@@ -239,8 +240,8 @@ impl<'a, C: Clock, O: Observer> Failing<'a, C, O> {
 }
 
 impl<C: Clock, O: Observer> Drop for Failing<'_, C, O> {
-    // The fields go by value into a function that is hardly ever called. When it is not, they stay
-    // in registers.
+    // The fields go by value into a function that is hardly ever called: as long as it is not
+    // called, they stay in registers.
     #[inline]
     fn drop(&mut self) {
         fail(self.machine, self.parts.0, self.parts.1);

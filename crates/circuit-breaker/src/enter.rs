@@ -72,9 +72,9 @@ pin_project! {
         C: Timer,
     {
         waiter: Waiter,
-        // When the caller checks again without a notification, as of the latest poll: the open time
-        // then ends, or a probe becomes overdue, which trips the breaker. `NEVER` while only a
-        // notification can help.
+        // When the caller checks again without a notification, as the latest check found it: when
+        // the open time ends, or when the first probe becomes overdue (that check then trips the
+        // breaker). `NEVER` while only a notification can help.
         until: Timestamp,
         // INVARIANT: sleeps until `until`.
         #[pin]
@@ -111,8 +111,8 @@ impl<C: Timer> EnterState<C> {
                 this.sleep.set(None);
             }
             if entered.is_ready() {
-                // By now nothing is registered and no sleep is running, so the observer may be
-                // notified.
+                // The observer, which is foreign code, is told of a refusal only now that nothing
+                // is registered and no sleep is running.
                 return entered.map_err(|blocked| machine.refuse(blocked));
             }
             if until == Timestamp::NEVER {

@@ -1,4 +1,5 @@
-//! What a pass does while its caller waits for a later gate.
+//! What a wait at a later gate means for a pass: its time stops, and after it the pass is checked
+//! again.
 
 use tidegate_core::{Clock, Timestamp};
 
@@ -16,8 +17,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
         *stamp = stamp.paused();
     }
 
-    /// Checks again whether the call that entered with `stamp` may be made, and begins to time it.
-    /// If the generation has changed, the call enters anew.
+    /// Checks again whether the call that entered with `stamp` may be made. If calls are timed, or
+    /// it is a probe with a timeout, its time begins anew. If the generation has changed, the call
+    /// enters anew, or is refused.
     pub(crate) fn renew(&self, stamp: &mut Word, started: &mut Timestamp) -> Result<(), Refused> {
         if self.load().generation() != stamp.generation() {
             // The generation that it entered is over: its outcome would count as late, and a

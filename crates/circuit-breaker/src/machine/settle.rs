@@ -253,8 +253,8 @@ impl<C: Clock, O: Observer> Counted<'_, C, O> {
 }
 
 impl<C: Clock, O: Observer> Drop for Counted<'_, C, O> {
-    // The fields go by value into a function that is hardly ever called. When it is not, they stay
-    // in registers.
+    // The fields go by value into a function that is hardly ever called: as long as it is not
+    // called, they stay in registers.
     #[inline(always)]
     fn drop(&mut self) {
         let Self { machine, word, started, failed, open_for } = *self;
