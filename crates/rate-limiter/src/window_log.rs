@@ -145,11 +145,26 @@ mod tests {
         let mut log = WindowLog::default();
         for now in 0..10_000 {
             log.add(window, now, 1 + u32::from(now % 3 == 0));
-            assert!(log.entries.len() <= 11);
+            assert_eq!(log.entries.len() as u64, (now + 1).min(11));
         }
         assert_eq!(log.tokens(), 13_334);
         // The tenth token from the end was taken at 9,993.
         assert_eq!(log.ready_at(window, 10_000, 1), 9_993 + window.length);
+    }
+
+    #[test]
+    fn an_entry_of_which_no_token_is_left_is_removed() {
+        let window = WindowLimit::new(10, Duration::from_secs(1)).unwrap();
+        let mut log = WindowLog::default();
+        for (now, n) in [(0, 2), (1, 3), (2, 1)] {
+            log.add(window, now, n);
+        }
+        log.refund(window, 2, None);
+        assert_eq!((log.entries.len(), log.tokens()), (2, 4));
+        log.refund(window, 1, Some(2));
+        assert_eq!((log.entries.len(), log.tokens()), (1, 3));
+        log.refund(window, 9, None);
+        assert_eq!((log.entries.len(), log.tokens()), (0, 0));
     }
 
     /// Each token with the time at which it was taken.
