@@ -1,9 +1,11 @@
-//! A breaker that gets other settings while it is used.
+//! A breaker, or a registry of them, that gets other settings while it is used.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use loom_tests::{model, thread};
-use tidegate_circuit_breaker::{Breaker, BreakerSettings, ManualClock, State, Window};
+use tidegate_circuit_breaker::{
+    Breaker, BreakerSettings, KeyedBreaker, ManualClock, State, Window,
+};
 
 fn build(settings: &BreakerSettings) -> Arc<Breaker<ManualClock>> {
     Arc::new(settings.builder().clock(ManualClock::new()).build().unwrap())
@@ -67,5 +69,45 @@ fn a_slow_call_in_flight_is_counted_by_one_window_or_none() {
         let stats = breaker.stats();
         assert_eq!(stats.window.slow_in_flight, 0);
         assert!(stats.window.calls <= 1 && stats.succeeded + stats.late == 1);
+    });
+}
+
+/// A registry whose breakers trip at the ninth failure in a row.
+fn keyed() -> Arc<KeyedBreaker<u32, ManualClock>> {
+    let builder = consecutive(9).builder().clock(ManualClock::new());
+    Arc::new(KeyedBreaker::new(NonZeroUsize::new(2).unwrap(), builder).unwrap())
+}
+
+/// After how many failures in a row the breaker of `key` trips.
+fn failures_to_trip(keys: &KeyedBreaker<u32, ManualClock>, key: u32) -> u32 {
+    let breaker = keys.gate(&key).unwrap();
+    let so_far = breaker.stats().window.consecutive_failures;
+    let fail = |_: &u32| breaker.try_enter().map(|pass| pass.failure()).is_ok();
+    so_far + (1..).take_while(fail).count() as u32
+}
+
+#[test]
+fn a_breaker_that_is_made_beside_a_change_has_the_new_settings() {
+    model(|| {
+        let keys = keyed();
+        let other = keys.clone();
+        let other = thread::spawn(move || other.try_enter(&7).unwrap().failure());
+        keys.reconfigure(&consecutive(2)).unwrap();
+        other.join().unwrap();
+        assert_eq!(failures_to_trip(&keys, 7), 2);
+    });
+}
+
+#[test]
+fn after_two_changes_at_once_all_breakers_have_the_settings_of_one() {
+    model(|| {
+        let keys = keyed();
+        keys.gate(&1).unwrap();
+        let other = keys.clone();
+        let other = thread::spawn(move || other.reconfigure(&consecutive(2)).unwrap());
+        keys.reconfigure(&consecutive(3)).unwrap();
+        other.join().unwrap();
+        let counts = [1, 2].map(|key| failures_to_trip(&keys, key));
+        assert!(counts == [2, 2] || counts == [3, 3], "{counts:?}");
     });
 }

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use tidegate_core::{BuildError, Clock, Gate, SystemClock, Timer, gate::TryEnter};
+use tidegate_core::{BuildError, Clock, Gate, SystemClock, Timer, gate::TryEnter, primitive::Arc};
 
 use crate::{
     breaker_settings::BreakerSettings,
@@ -113,6 +113,10 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     #[inline]
     pub(crate) fn machine(&self) -> &Machine<C, O> {
         &self.fail_fast.machine
+    }
+
+    pub(crate) fn machine_mut(&mut self) -> &mut Machine<C, O> {
+        &mut self.fail_fast.machine
     }
 
     /// Enters if the breaker lets the caller in.
@@ -263,7 +267,7 @@ impl<C: Clock, O: Observer, J> Breaker<C, O, J> {
     pub fn reconfigure(&self, settings: &BreakerSettings) -> Result<(), BuildError> {
         let settings = settings.settings();
         settings.check()?;
-        self.machine().reconfigure(settings);
+        self.machine().reconfigure(|| Arc::new(settings));
         Ok(())
     }
 

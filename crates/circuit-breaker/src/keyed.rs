@@ -2,21 +2,23 @@
 
 use core::{fmt, hash::Hash, num::NonZeroUsize};
 
-use alloc::borrow::ToOwned;
+use alloc::{borrow::ToOwned, vec::Vec};
 
 use tidegate_concurrent_map::{Equivalent, Keyed, TooManyKeys};
 use tidegate_core::{
     BuildError, Clock, Gate, SystemClock,
+    lock::Lock,
     primitive::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    wake_list::each,
 };
 
 use crate::{
-    breaker::Breaker, builder::Builder, classifier::ByResult, error::KeyRefused, hook::Hook,
-    observer::Observer, open_limit::OpenLimit, owned::OwnedFailFast, owned_pass::OwnedPass,
-    state::State,
+    breaker::Breaker, breaker_settings::BreakerSettings, builder::Builder, classifier::ByResult,
+    error::KeyRefused, hook::Hook, observer::Observer, open_limit::OpenLimit, owned::OwnedFailFast,
+    owned_pass::OwnedPass, settings::Settings, state::State,
 };
 
 /// A breaker for each key (a host, a tenant, a shard), made on first use, for no more than
@@ -56,6 +58,9 @@ pub struct KeyedBreaker<K, C = SystemClock, O = (), J = ByResult> {
     make: Hook<K, Breaker<C, O, J>>,
     // `None`: all of the breakers may be open.
     open_limit: Option<Arc<OpenLimit>>,
+    /// The settings of all breakers; `None` until they are changed. A lock within those of a shard
+    /// and of a breaker's schedule.
+    later: Lock<Option<Arc<Settings>>>,
 }
 
 impl<K, C, O, J> KeyedBreaker<K, C, O, J>
@@ -113,7 +118,8 @@ where
         max_keys: NonZeroUsize,
         make: impl Fn(&K) -> Breaker<C, O, J> + Send + Sync + 'static,
     ) -> Self {
-        Self { breakers: Keyed::new(max_keys), make: Hook::new(make), open_limit: None }
+        let (breakers, make) = (Keyed::new(max_keys), Hook::new(make));
+        Self { breakers, make, open_limit: None, later: Lock::default() }
     }
 
     /// Lets no more than `ratio` of the breakers be open at once; `ratio` must be above 0 and at
@@ -163,6 +169,64 @@ where
         Ok(self)
     }
 
+    /// Changes the settings of all breakers while they are used; those made later begin with the
+    /// new settings, also those that [`from_fn`](Self::from_fn)'s function makes with others.
+    ///
+    /// Each breaker is [reconfigured](Breaker::reconfigure) on its own: its state stays, and begins
+    /// anew. Its clock, observer, classifier, predicate and seed stay, and so does the registry's
+    /// [`max_open_ratio`](Self::max_open_ratio). A breaker that was forgotten keeps its settings,
+    /// even if a caller still holds it. After changes by several threads at once, all breakers have
+    /// the settings of the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if a setting is out of range, as from the builder; then nothing changes.
+    ///
+    /// # Costs
+    ///
+    /// The change takes one step for each breaker, in which it locks no shard; until that step, no
+    /// new key evicts the breaker.
+    ///
+    /// # Panics
+    ///
+    /// A panic of an observer or a waker is passed on when all breakers have the new settings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use core::num::NonZeroUsize;
+    /// use tidegate_circuit_breaker::{Breaker, BreakerSettings, KeyedBreaker, State};
+    ///
+    /// let hosts = KeyedBreaker::<String>::new(NonZeroUsize::new(9).unwrap(), Breaker::builder())?;
+    /// let known = hosts.gate("known.example")?;
+    /// let mut settings = BreakerSettings::default();
+    /// settings.consecutive = Some(1);
+    /// hosts.reconfigure(&settings)?;
+    /// known.try_enter().unwrap().failure();
+    /// hosts.try_enter("new.example")?.failure();
+    /// assert_eq!((known.state(), hosts.state("new.example")), (State::Open, State::Open));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reconfigure(&self, settings: &BreakerSettings) -> Result<(), BuildError> {
+        let settings = settings.settings();
+        settings.check()?;
+        self.later.with(|later| *later = Some(Arc::new(settings)));
+        // A breaker that was made with earlier settings is in its shard by now, or its maker still
+        // has the shard's lock, which the visit waits for: `gate` reads `later` under that lock.
+        let mut breakers = Vec::with_capacity(self.len());
+        self.breakers.for_each(|_, breaker| breakers.push(breaker.clone()));
+        // Observers are notified, so no shard may be locked here.
+        each(breakers.into_iter().map(|breaker| (breaker, self)), |(breaker, keyed)| {
+            breaker.machine().reconfigure(|| keyed.latest().unwrap_or_default());
+        });
+        Ok(())
+    }
+
+    /// Returns the settings of the latest change.
+    fn latest(&self) -> Option<Arc<Settings>> {
+        self.later.with(|later| later.clone())
+    }
+
     /// Enters the breaker of `key` if it lets the caller in; the pass keeps that breaker alive.
     /// Never waits.
     ///
@@ -208,7 +272,10 @@ where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
         let make = || {
-            let breaker = self.make.call(&key.to_owned());
+            let mut breaker = self.make.call(&key.to_owned());
+            if let Some(settings) = self.latest() {
+                breaker.machine_mut().begin_with(settings);
+            }
             if let Some(limit) = &self.open_limit {
                 breaker.machine().join(limit);
             }

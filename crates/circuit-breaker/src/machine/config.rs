@@ -4,7 +4,11 @@ use core::ops::Deref;
 
 use tidegate_core::{
     Clock, Timestamp,
-    primitive::{Arc, atomic::Ordering},
+    lock::Lock,
+    primitive::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use super::Machine;
@@ -82,10 +86,12 @@ impl<C, O> Machine<C, O> {
 }
 
 impl<C: Clock, O: Observer> Machine<C, O> {
-    /// Begins a generation with other settings, in the same state. The predicate stays.
-    pub(crate) fn reconfigure(&self, mut settings: Settings) {
-        settings.predicate.clone_from(&self.first.settings.predicate);
-        let config = Arc::new(Config::new(Arc::new(settings)));
+    /// Begins a generation with the settings that `latest` returns, in the same state. The
+    /// predicate stays.
+    ///
+    /// `latest` is called under the schedule's lock: of several changes at once, the last one has
+    /// what is latest then.
+    pub(crate) fn reconfigure(&self, latest: impl FnOnce() -> Arc<Settings>) {
         // A clock that panics does not keep the breaker from its new settings.
         finally_with(
             || self.snapshot_time(),
@@ -94,8 +100,9 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 let (transition, old) = self.schedule.with(|schedule| {
                     let mut window = self.snapshot(self.load(), now);
                     schedule.probes.clear();
+                    let config = self.configure(latest());
                     let (is_recorded, is_timed) = config.marks();
-                    let old = self.later.with(|later| later.replace(config));
+                    let old = self.later.with(|later| later.replace(Arc::new(config)));
                     // ORDERING: Relaxed: published by the swap below.
                     self.is_reconfigured.store(true, Ordering::Relaxed);
                     let state = self.load().state();
@@ -109,6 +116,27 @@ impl<C: Clock, O: Observer> Machine<C, O> {
                 finally(|| self.notify_all(), || self.observer.on_reconfigure(&transition));
             },
         );
+    }
+
+    /// Gives a breaker that was just made other settings than those that it was made with. Its
+    /// state and the predicate stay.
+    pub(crate) fn begin_with(&mut self, settings: Arc<Settings>) {
+        let config = self.configure(settings);
+        let (is_recorded, is_timed) = config.marks();
+        let word = self.load().with_settings(is_recorded, is_timed);
+        self.word = AtomicU64::new(word.with_probes(0).with_streak(0).bits());
+        self.schedule.with(|schedule| schedule.probes.clear());
+        (self.first, self.later) = (config, Lock::default());
+        self.is_reconfigured = AtomicBool::new(false);
+    }
+
+    /// Returns the configuration by other settings, with the predicate of the first ones. Settings
+    /// without one are shared.
+    fn configure(&self, settings: Arc<Settings>) -> Config {
+        Config::new(match &self.first.settings.predicate {
+            None => settings,
+            predicate => Arc::new(Settings { predicate: predicate.clone(), ..(*settings).clone() }),
+        })
     }
 
     /// Wakes the watchers and all callers that wait to enter, even if a waker panics on the way.

@@ -15,8 +15,8 @@ use std::sync::{
 
 use crate::fuse::{Fuse, FusedClock, FusedObserver, quietly, unwind, waker};
 use tidegate_circuit_breaker::{
-    Breaker, KeyedBreaker, ManualClock, OpenFor, Outcome, OwnedFailFast, OwnedPass, State, Stats,
-    Throttle, TripRule, Window, gate::Pass,
+    Breaker, BreakerSettings, KeyedBreaker, ManualClock, OpenFor, Outcome, OwnedFailFast,
+    OwnedPass, State, Stats, Throttle, TripRule, Window, gate::Pass,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -333,6 +333,8 @@ fn a_panic_in_a_registry_leaves_its_breakers_whole() {
                 Breaker::builder().clock(fused.clone()).build().unwrap()
             });
             let hosts = hosts.max_open_ratio(1.0).unwrap();
+            let mut settings = BreakerSettings::default();
+            settings.consecutive = Some(1);
             for host in [1, 2, 1] {
                 let gate = quietly(|| hosts.gate(&host));
                 let Some(Ok(gate)) = gate else { continue };
@@ -342,6 +344,10 @@ fn a_panic_in_a_registry_leaves_its_breakers_whole() {
                 quietly(|| clock.advance(OPEN_FOR * 10));
                 fuse.off(|| gate.try_enter().expect("admits a next probe").success());
                 assert_eq!(gate.state(), State::Closed);
+                quietly(|| hosts.reconfigure(&settings));
+                fuse.off(|| gate.try_enter().expect("is closed").failure());
+                assert_eq!(gate.state(), State::Open);
+                fuse.off(|| gate.reset());
             }
             fuse.off(|| assert!(hosts.gate(&3).unwrap().try_enter().is_ok()));
             assert_eq!(hosts.len(), 1);

@@ -1,22 +1,25 @@
-//! Other settings while the breaker is used.
+//! Other settings while the breaker, or a registry of breakers, is used.
 
 use core::{
+    num::NonZeroUsize,
+    panic::AssertUnwindSafe,
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 use std::{
     future::Future,
+    panic::{catch_unwind, resume_unwind},
     sync::{
-        Arc,
+        Arc, OnceLock, Weak,
         atomic::{AtomicU32, Ordering},
     },
 };
 
 use proptest::prelude::*;
 use tidegate_circuit_breaker::{
-    Breaker, BreakerSettings, Builder, ManualClock, Observer, RefusedReason, State, Transition,
-    Window,
+    Breaker, BreakerSettings, Builder, KeyedBreaker, ManualClock, Observer, RefusedReason, State,
+    Transition, Window,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -153,6 +156,102 @@ fn the_observer_is_told_what_the_old_settings_have_seen() {
     assert_eq!(heard.0.load(Ordering::Relaxed), 1);
 }
 
+/// A registry for up to 99 keys.
+fn keyed(settings: &BreakerSettings) -> KeyedBreaker<u32, ManualClock> {
+    let builder = settings.builder().clock(ManualClock::new());
+    KeyedBreaker::new(NonZeroUsize::new(99).unwrap(), builder).unwrap()
+}
+
+/// Lets a call of `key` fail; returns the state after it.
+fn fail<O: Observer>(keys: &KeyedBreaker<u32, ManualClock, O>, key: u32) -> State {
+    keys.try_enter(&key).unwrap().failure();
+    keys.state(&key)
+}
+
+#[test]
+fn all_breakers_of_a_registry_have_the_new_settings_and_so_have_later_ones() {
+    let keys = keyed(&consecutive(9));
+    let from_before = keys.try_enter(&0).unwrap();
+    (0..50).for_each(|key| assert_eq!(fail(&keys, key), State::Closed));
+    keys.gate(&0).unwrap().force_open();
+    keys.forget(&49);
+    keys.reconfigure(&consecutive(2)).unwrap();
+    assert_eq!(keys.state(&0), State::ForcedOpen);
+    keys.gate(&0).unwrap().reset();
+    from_before.failure();
+    assert_eq!(keys.gate(&0).unwrap().stats().late, 1);
+    for key in 0..99 {
+        assert_eq!([fail(&keys, key), fail(&keys, key)], [State::Closed, State::Open]);
+    }
+}
+
+#[test]
+fn a_wrong_setting_changes_nothing_in_a_registry() {
+    let keys = keyed(&consecutive(1));
+    keys.gate(&1).unwrap();
+    let mut wrong = consecutive(2);
+    wrong.probes = Some(0);
+    let error = keys.reconfigure(&wrong).unwrap_err();
+    assert_eq!(error.to_string(), "probes is 0, but must be in 1..=8191");
+    assert_eq!([fail(&keys, 1), fail(&keys, 2)], [State::Open; 2]);
+}
+
+#[test]
+fn the_predicate_and_the_observer_of_each_key_stay() {
+    struct Named(u32, Arc<AtomicU32>);
+
+    impl Observer for Named {
+        fn on_trip(&self, _: &Transition) {
+            self.1.fetch_add(self.0, Ordering::Relaxed);
+        }
+    }
+
+    let tripped = Arc::new(AtomicU32::new(0));
+    let observer = tripped.clone();
+    let keys = KeyedBreaker::from_fn(NonZeroUsize::new(9).unwrap(), move |&key: &u32| {
+        Breaker::builder()
+            .trip_when(move |seen| seen.consecutive_failures == key)
+            .observer(Named(key, observer.clone()))
+            .clock(ManualClock::new())
+            .build()
+            .unwrap()
+    });
+    keys.gate(&1).unwrap();
+    keys.reconfigure(&consecutive(3)).unwrap();
+    assert_eq!(fail(&keys, 1), State::Open);
+    assert_eq!([2; 2].map(|key| fail(&keys, key)), [State::Closed, State::Open]);
+    let (closed, open) = (State::Closed, State::Open);
+    assert_eq!([4; 3].map(|key| fail(&keys, key)), [closed, closed, open]);
+    assert_eq!(tripped.load(Ordering::Relaxed), 1 + 2 + 4);
+}
+
+#[test]
+fn an_observer_of_the_change_may_use_the_registry_and_panic() {
+    type Keys = KeyedBreaker<u32, ManualClock, Told>;
+
+    #[derive(Clone, Default)]
+    struct Told(Arc<OnceLock<Weak<Keys>>>, Arc<AtomicU32>);
+
+    impl Observer for Told {
+        fn on_reconfigure(&self, _: &Transition) {
+            let keys = self.0.get().and_then(Weak::upgrade).unwrap();
+            assert!(keys.try_enter(&100).is_ok());
+            self.1.fetch_add(1, Ordering::Relaxed);
+            resume_unwind(Box::new("observer"));
+        }
+    }
+
+    let told = Told::default();
+    let builder = consecutive(9).builder().clock(ManualClock::new()).observer(told.clone());
+    let keys = Arc::new(Keys::new(NonZeroUsize::new(9).unwrap(), builder).unwrap());
+    told.0.set(Arc::downgrade(&keys)).unwrap();
+    (0..5).for_each(|key| drop(keys.gate(&key)));
+    let settings = consecutive(1);
+    catch_unwind(AssertUnwindSafe(|| keys.reconfigure(&settings))).unwrap_err();
+    assert_eq!(told.1.load(Ordering::Relaxed), 5);
+    (0..7).for_each(|key| assert_eq!(fail(&keys, key), State::Open));
+}
+
 /// Any of the kinds of rules, some of which record, or time, every call.
 fn any_settings() -> impl Strategy<Value = BreakerSettings> {
     let window = prop_oneof![
@@ -187,6 +286,8 @@ proptest! {
         steps in prop::collection::vec((any::<bool>(), 0..3_u32), 0..30),
     ) {
         let clock = ManualClock::new();
+        let builder = old.builder().clock(clock.clone());
+        let keys = KeyedBreaker::<u32, _>::new(NonZeroUsize::MIN, builder).unwrap();
         let changed = build(&old, &clock);
         for failed in before {
             if let Ok(pass) = changed.try_enter() {
@@ -197,17 +298,20 @@ proptest! {
         changed.reset();
         changed.reconfigure(&between).unwrap();
         changed.reconfigure(&new).unwrap();
-        let fresh = build(&new, &clock);
+        keys.reconfigure(&between).unwrap();
+        keys.reconfigure(&new).unwrap();
+        let (later, fresh) = (keys.gate(&1).unwrap(), build(&new, &clock));
         let _ = lasting.map(|pass| pass.failure());
         for (failed, seconds) in steps {
-            let passes = [&changed, &fresh].map(Breaker::try_enter);
+            let breakers = [&changed, &*later, &fresh];
+            let passes = breakers.map(Breaker::try_enter);
             clock.advance(seconds * SECOND);
-            let [one, other] = passes.map(|pass| {
+            let [one, other, expected] = passes.map(|pass| {
                 pass.map(|pass| if failed { pass.failure() } else { pass.success() })
             });
-            prop_assert_eq!(one, other);
-            prop_assert_eq!(changed.state(), fresh.state());
-            prop_assert_eq!(changed.stats().window, fresh.stats().window);
+            prop_assert_eq!([one, other], [expected; 2]);
+            let states = breakers.map(|breaker| (breaker.state(), breaker.stats().window));
+            prop_assert_eq!(&states[..2], [states[2]; 2]);
         }
     }
 }
