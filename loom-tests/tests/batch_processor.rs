@@ -150,6 +150,81 @@ fn the_first_item_against_the_timer() {
     });
 }
 
+/// Whether the item comes before the change or after it, the batch of both items is full.
+#[test]
+fn a_smaller_size_against_a_push() {
+    model(|| {
+        let (batches, driver) = echo(3);
+        let driver = drive(driver);
+        let first = batches.try_submit(1).unwrap();
+        let pusher = {
+            let batches = batches.clone();
+            thread::spawn(move || batches.try_push(2).unwrap())
+        };
+        batches.set_max_items(2).unwrap();
+        assert_eq!(first.wait().unwrap(), 1);
+        pusher.join().unwrap();
+        assert_eq!(batches.flush().wait(), Ok(()));
+        let stats = batches.stats();
+        assert_eq!((stats.batches, stats.by_items, stats.done), (1, 1, 2));
+        end(&batches, driver);
+    });
+}
+
+/// A batch without a deadline gets one, which is over already, or will be when the clock turns.
+#[test]
+fn a_shorter_delay_against_the_timer() {
+    model(|| {
+        const DELAY: Duration = Duration::from_millis(1);
+        let clock = ManualClock::new();
+        let builder = Batcher::builder().max_delay(9 * DELAY).clock(clock.clone());
+        let (batches, driver) = builder.build(Ok::<Vec<u32>, Infallible>).unwrap();
+        let reply = batches.try_submit(1).unwrap();
+        let driver = thread::spawn(move || driver.wait());
+        let turner = thread::spawn(move || clock.advance(DELAY));
+        batches.set_max_delay(DELAY);
+        assert_eq!(reply.wait().unwrap(), 1);
+        turner.join().unwrap();
+        end(&batches, driver);
+    });
+}
+
+/// The batch is handed over by the old deadline, or goes on to the new one.
+#[test]
+fn a_longer_delay_against_the_timer() {
+    model(|| {
+        const DELAY: Duration = Duration::from_millis(1);
+        let clock = ManualClock::new();
+        let builder = Batcher::builder().max_delay(DELAY).clock(clock.clone());
+        let (batches, driver) = builder.build(Ok::<Vec<u32>, Infallible>).unwrap();
+        let reply = batches.try_submit(1).unwrap();
+        let driver = thread::spawn(move || driver.wait());
+        clock.advance(DELAY);
+        batches.set_max_delay(2 * DELAY);
+        clock.advance(DELAY);
+        assert_eq!(reply.wait().unwrap(), 1);
+        assert_eq!(batches.stats().by_delay, 1);
+        end(&batches, driver);
+    });
+}
+
+/// There is no driver: only the change makes room.
+#[test]
+fn room_that_is_added_against_a_pusher_that_waits_for_it() {
+    model(|| {
+        let (batches, driver) = echo(1);
+        batches.try_push(1).unwrap();
+        let pusher = {
+            let batches = batches.clone();
+            thread::spawn(move || batches.push(2).wait().unwrap())
+        };
+        batches.set_capacity(2).unwrap();
+        pusher.join().unwrap();
+        assert_eq!(batches.stats().waiting, 2);
+        drop(driver);
+    });
+}
+
 #[test]
 fn a_flush_against_a_push() {
     model(|| {

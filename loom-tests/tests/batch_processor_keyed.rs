@@ -1,4 +1,4 @@
-//! The batch processor by key: what becomes of a key while its last batch ends.
+//! The batch processor by key: what becomes of a key while its last batch ends, and of its size.
 
 use std::{convert::Infallible, task::Poll};
 
@@ -64,6 +64,25 @@ fn two_keys_against_the_room_of_one() {
         let driver = thread::spawn(move || driver.wait());
         assert_eq!(batches.submit((2, 2)).wait().unwrap(), (2, 2));
         other.join().unwrap();
+        batches.close();
+        driver.join().unwrap();
+    });
+}
+
+/// The batch of a new key has the size that is set meanwhile, whichever comes first.
+#[test]
+fn a_smaller_size_against_a_push_of_a_new_key() {
+    model(|| {
+        let handler: Echo = Ok;
+        let builder = Batcher::builder().max_items(2).capacity(2).policy(Policy::Size);
+        let (batches, driver) = builder.clock(ManualClock::new()).keyed().build(handler).unwrap();
+        let driver = thread::spawn(move || driver.wait());
+        let pusher = {
+            let batches = batches.clone();
+            thread::spawn(move || assert_eq!(batches.submit((1, 1)).wait().unwrap(), (1, 1)))
+        };
+        batches.set_max_items(1).unwrap();
+        pusher.join().unwrap();
         batches.close();
         driver.join().unwrap();
     });

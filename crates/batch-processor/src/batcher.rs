@@ -62,6 +62,10 @@ impl<T, R, E, C> Batcher<T, R, E, C> {
     pub(crate) fn clock(&self) -> &C {
         &self.shared.clock
     }
+
+    pub(crate) fn shared(&self) -> &Shared<T, R, E, C> {
+        &self.shared
+    }
 }
 
 impl<T> Batcher<T, (), ()> {

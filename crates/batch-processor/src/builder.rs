@@ -1,8 +1,8 @@
 //! The settings of a batcher.
 
-use core::{fmt, future::Future, num::NonZeroUsize, time::Duration};
+use core::{fmt, future::Future, time::Duration};
 
-use alloc::{boxed::Box, format, vec::Vec};
+use alloc::{boxed::Box, vec::Vec};
 
 use tidegate_core::{Backoff, BuildError, SystemClock, Timer, backoff::Retries, primitive::Arc};
 
@@ -11,8 +11,9 @@ use crate::gatherers::Gatherers;
 use crate::{
     batcher::Batcher,
     driver::Driver,
-    gatherer::{Keys, Limits},
+    gatherer::Keys,
     handler::{Async, Blocking, Handler},
+    limits::Limits,
     policy::{OnFull, Policy},
     recovery::{OnError, Recovery, copies},
     shared::{Shared, Weigh},
@@ -269,42 +270,21 @@ impl<T, C> Builder<T, C> {
     }
 
     fn limits(&self) -> Result<Limits, BuildError> {
-        let Self { max_items, max_delay, max_weight, .. } = *self;
-        let above_zero = |setting| BuildError::new(setting, 0, "at least 1");
-        let items_per_batch =
-            NonZeroUsize::new(max_items).ok_or_else(|| above_zero("max_items"))?;
-        if max_weight == 0 {
-            return Err(above_zero("max_weight"));
-        }
-        if self.max_in_flight == 0 {
-            return Err(above_zero("max_in_flight"));
-        }
-        match self.policy {
-            Policy::Balanced { min } if min == 0 || min > max_items => {
-                let range = format!("from 1 to max_items, {max_items}");
-                return Err(BuildError::new("policy.min", min, range));
-            }
-            _ => {}
-        }
-        let capacity = self.capacity.unwrap_or(max_items.saturating_mul(10));
-        if capacity < max_items {
-            let range = format!("at least max_items, {max_items}");
-            return Err(BuildError::new("capacity", capacity, range));
-        }
         let retries = self.recovery.as_ref().and_then(|recovery| recovery.retries.as_ref());
-        retries.map_or(Ok(()), |retries| retries.backoff().check("retry"))?;
-        let batches = capacity.div_ceil(items_per_batch.get());
-        let capacity_weight = max_weight.saturating_mul(batches);
-        Ok(Limits {
-            max_items,
-            max_weight,
-            max_delay,
+        let limits = Limits {
+            max_items: self.max_items,
+            max_weight: self.max_weight,
+            max_delay: self.max_delay,
             max_in_flight: self.max_in_flight,
             policy: self.policy,
             keeps_weights: self.weigh.is_some() && self.on_full == OnFull::DropOldest,
-            capacity,
-            capacity_weight,
-        })
+            asked_capacity: self.capacity,
+            capacity: 0,
+            capacity_weight: 0,
+        };
+        let limits = limits.checked()?;
+        retries.map_or(Ok(()), |retries| retries.backoff().check("retry"))?;
+        Ok(limits)
     }
 }
 

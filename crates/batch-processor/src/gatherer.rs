@@ -29,7 +29,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 
-use core::{mem, time::Duration};
+use core::mem;
 
 use alloc::{collections::VecDeque, vec::Vec};
 
@@ -41,25 +41,7 @@ pub(crate) use self::{
     state::Gather,
 };
 use self::{numbered::Numbered, state::GathererState};
-use crate::{policy::Policy, stats::Trigger};
-
-/// What a batch, and all waiting batches together, may hold. If items are not weighed, `max_weight`
-/// is `usize::MAX`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) max_items: usize,
-    pub(crate) max_weight: usize,
-    pub(crate) max_delay: Duration,
-    pub(crate) max_in_flight: usize,
-    pub(crate) policy: Policy,
-    /// Whether the weight of each item is kept, so that the item can be dropped from its batch.
-    pub(crate) keeps_weights: bool,
-    // INVARIANT: at least `max_items`, so a `Gatherer` in which this many items wait holds a full
-    // batch.
-    pub(crate) capacity: usize,
-    // INVARIANT: at least `max_weight`, so whatever fits into a batch fits into the empty gatherer.
-    pub(crate) capacity_weight: usize,
-}
+use crate::{limits::Limits, policy::Policy, stats::Trigger};
 
 /// Gathers `T`s into batches. Each batch carries a `D` for its callers.
 #[derive(Debug)]
@@ -270,7 +252,8 @@ impl<T, D: Default> Gatherer<T, D> {
             Policy::Balanced { min } if self.open.due.is_none() && len < min => min,
             _ => max_items,
         };
-        (enough - len).saturating_sub(1).min(capacity - self.waiting())
+        // The open batch is not full, so `len` is below both.
+        (enough - len - 1).min(capacity.saturating_sub(self.sealed + len))
     }
 
     /// Returns whether the policy wants the open batch to start now.
@@ -404,6 +387,20 @@ impl<T, D: Default> Gather<T, D> for Gatherer<T, D> {
             self.open.due.get_or_insert(Trigger::Idle);
         }
         None
+    }
+
+    fn set_limits(&mut self, limits: Limits) {
+        self.state.limits = limits;
+        if self.open.is_empty() {
+            return;
+        }
+        self.open.set_delay(limits.max_delay);
+        if self.open.len() >= limits.max_items {
+            self.seal(Trigger::Items);
+        } else if self.open.weight >= limits.max_weight {
+            self.seal(Trigger::Weight);
+        }
+        self.fast_pushes = self.fast_pushes_now();
     }
 
     fn make_due(&mut self, trigger: Trigger) -> Action {

@@ -4,7 +4,10 @@ use alloc::boxed::Box;
 
 use tidegate_core::Timestamp;
 
-use crate::gatherer::{Admitted, Found, Gather, Gatherer, KeyedGatherer, Limits, Refused};
+use crate::{
+    gatherer::{Admitted, Found, Gather, Gatherer, KeyedGatherer, Refused},
+    limits::Limits,
+};
 
 /// Where the items of a batcher wait.
 pub(crate) struct Gatherers<T, D> {

@@ -170,6 +170,10 @@ impl<T, H: Handler<T>, C: Timer> LeaderBatcher<T, H, C> {
         Leader { submit, number: 0, waiter, patience, led: self }
     }
 
+    pub(crate) fn batcher(&self) -> &Batcher<T, H::Output, H::Error, C> {
+        &self.batcher
+    }
+
     fn role<A>(&self, with: impl FnOnce(&mut Role) -> A) -> A {
         self.relay.0.lead.with(with)
     }

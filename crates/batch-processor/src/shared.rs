@@ -5,7 +5,7 @@ use core::{fmt, marker::PhantomData, task::Context};
 use alloc::boxed::Box;
 
 use tidegate_core::{
-    Clock, Event,
+    BuildError, Clock, Event,
     event::{Condition, WaitUntil},
     lock::Lock,
     primitive::{Arc, atomic::AtomicUsize, relax},
@@ -15,8 +15,9 @@ use tidegate_core::{
 
 use crate::{
     error::{BatchError, PushError},
-    gatherer::{Abandoned, Action, Found, Gather, ItemKey, Key, Keys, Limits, Mark, Refusal},
+    gatherer::{Abandoned, Action, Found, Gather, ItemKey, Key, Keys, Mark, Refusal},
     gatherers::Gatherers,
+    limits::Limits,
     outcome::Outcome,
     policy::OnFull,
     results::{Reply, Results},
@@ -45,8 +46,8 @@ pub(crate) type Weigh<T> = Box<dyn Fn(&T) -> usize + Send + Sync>;
 ///
 /// | event | condition | notified by |
 /// | --- | --- | --- |
-/// | `work` | a batch can start, the deadline is earlier than the alarm, everything is done | pushers and flushes, if the gatherer says so; close, always |
-/// | `room` | an item fits | the driver when it takes a batch out, and when it is dropped; close |
+/// | `work` | a batch can start, the deadline is earlier than the alarm, everything is done | pushers and flushes, if the gatherer says so; close and a change of the limits, always |
+/// | `room` | an item fits | the driver when it takes a batch out, and when it is dropped; close; a change of the limits |
 /// | `progress` | a mark is done | the driver when a batch is done, and when it is dropped |
 ///
 /// Pushing an item takes one critical section; pushing the first item of a batch takes two. Pushers
@@ -113,6 +114,26 @@ impl<T, R, E, C> Shared<T, R, E, C> {
             each([&self.work, &self.room].into_iter(), Event::notify_all);
         }
         closed
+    }
+
+    /// Changes the limits to those that `change` returns. The driver looks again: a batch may be
+    /// due, or its deadline earlier. Callers that wait for room check again.
+    pub(crate) fn set_limits(
+        &self,
+        change: impl FnOnce(Limits) -> Result<Limits, BuildError>,
+    ) -> Result<(), BuildError> {
+        self.with(|gatherer| {
+            let limits = change(gatherer.state().limits())?;
+            gatherer.set_limits(limits);
+            Ok(())
+        })?;
+        each([&self.work, &self.room].into_iter(), Event::notify_all);
+        Ok(())
+    }
+
+    /// Returns whether items are weighed.
+    pub(crate) fn weighs(&self) -> bool {
+        self.weigh.is_some()
     }
 
     /// Wakes callers that wait for room, after `items` items have left.

@@ -1,13 +1,12 @@
 //! Items that are handed over together.
 
-use core::mem;
+use core::{mem, time::Duration};
 
 use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 
 use tidegate_core::Timestamp;
 
-use super::Limits;
-use crate::{stats::Trigger, unwind::DropEach};
+use crate::{limits::Limits, stats::Trigger, unwind::DropEach};
 
 #[derive(Debug)]
 pub(crate) struct Batch<T, D> {
@@ -82,8 +81,13 @@ impl<T, D> Batch<T, D> {
     /// Takes note of the time of the first item, and sets the deadline.
     pub(super) fn begin(&mut self, now: Timestamp, limits: &Limits) {
         self.since = now;
-        self.deadline = now + limits.max_delay;
         self.keeps_weights = limits.keeps_weights;
+        self.set_delay(limits.max_delay);
+    }
+
+    /// Sets the deadline, which counts from the first item.
+    pub(super) fn set_delay(&mut self, delay: Duration) {
+        self.deadline = self.since + delay;
     }
 
     /// Puts an item in; returns its index.

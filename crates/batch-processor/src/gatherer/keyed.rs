@@ -17,9 +17,10 @@
 //! number here, too. Lanes in which a batch waits are also sorted by the number of the oldest batch
 //! that waits there.
 //!
-//! A step looks only at lanes that it changes, except [`take_waiting`](Gather::take_waiting), when
-//! the driver is gone. For all lanes together, the gatherer keeps the sums, counts and orders that
-//! steps need; [`KeyedGatherer::refresh`] updates them for each lane that has changed.
+//! A step looks only at lanes that it changes. Only [`take_waiting`](Gather::take_waiting), when
+//! the driver is gone, and [`set_limits`](Gather::set_limits) look at all. For all lanes together,
+//! the gatherer keeps the sums, counts and orders that steps need; [`KeyedGatherer::refresh`]
+//! updates them for each lane that has changed.
 
 use core::{
     mem,
@@ -33,10 +34,10 @@ use alloc::{
 use tidegate_core::Timestamp;
 
 use super::{
-    Abandoned, Action, Admitted, Batch, BatchId, Gather, Gatherer, GathererState, Limits, Mark,
-    Numbered, Refusal, Refused, Running, Shed,
+    Abandoned, Action, Admitted, Batch, BatchId, Gather, Gatherer, GathererState, Mark, Numbered,
+    Refusal, Refused, Running, Shed,
 };
-use crate::{stats::Trigger, steps};
+use crate::{limits::Limits, stats::Trigger, steps};
 
 /// Stands for a key: its place, and a number by which it differs from the keys that had the place
 /// before.
@@ -216,6 +217,11 @@ fn count(number: &mut usize, counted: &mut bool, new: bool) {
     *number = *number + usize::from(new) - usize::from(mem::replace(counted, new));
 }
 
+/// Returns the limits of a lane.
+const fn of_lane(limits: Limits) -> Limits {
+    Limits { max_in_flight: 1, ..limits }
+}
+
 impl<T, D: Default> KeyedGatherer<T, D> {
     pub(crate) fn new(limits: Limits) -> Self {
         Self {
@@ -296,7 +302,7 @@ impl<T, D: Default> KeyedGatherer<T, D> {
     }
 
     fn add_lane(&mut self) {
-        let gatherer = Gatherer::new(Limits { max_in_flight: 1, ..self.state.limits });
+        let gatherer = Gatherer::new(of_lane(self.state.limits));
         let begins = VecDeque::new();
         self.lanes.0.push(Lane { key: None, gatherer, begins, entries: Entries::default() });
     }
@@ -428,6 +434,14 @@ impl<T, D: Default> Gather<T, D> for KeyedGatherer<T, D> {
         let unused = self.end_batch(place, 0);
         self.refresh(place);
         unused
+    }
+
+    fn set_limits(&mut self, limits: Limits) {
+        self.state.limits = limits;
+        for place in 0..self.lanes.0.len() {
+            self.lanes[place].gatherer.set_limits(of_lane(limits));
+            self.refresh(place);
+        }
     }
 
     /// Looks only at the lanes whose open batch becomes due, which happens once for a batch.

@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 
 use tidegate_core::Timestamp;
 
-use super::{Abandoned, Action, Batch, BatchId, Door, Key, Limits, Mark, Refusal, Shed};
+use super::{Abandoned, Action, Batch, BatchId, Door, Key, Mark, Refusal, Shed};
 use crate::{
     error::{DriverDropped, Unprocessed},
+    limits::Limits,
     stats::{Stats, Trigger},
     unwind::DropEach,
 };
@@ -62,8 +63,11 @@ impl<T> GathererState<T> {
             Door::Closed => Some(Refusal::Closed),
             Door::Abandoned(_) => Some(Refusal::Abandoned),
             Door::Open if weight > max_weight => Some(Refusal::TooHeavy),
-            Door::Open if waiting == capacity => Some(Refusal::Full),
-            Door::Open if weight > capacity_weight - self.weight => Some(Refusal::Full),
+            // More may wait than there is room for, after a change of the limits.
+            Door::Open if waiting >= capacity => Some(Refusal::Full),
+            Door::Open if weight > capacity_weight.saturating_sub(self.weight) => {
+                Some(Refusal::Full)
+            }
             Door::Open => needs_time.then_some(Refusal::NoTime),
         }
     }
@@ -111,6 +115,10 @@ impl<T> GathererState<T> {
     /// Counts an item that its caller got back.
     pub(crate) fn count_refused(&mut self) {
         self.stats.refused += 1;
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// Returns whether no item is let in any more.
@@ -163,6 +171,10 @@ pub(crate) trait Gather<T, D> {
     /// [`look`](Self::look) next. If the batch was the last of its lane, returns the lane's key,
     /// whose claim the driver has to release.
     fn on_told(&mut self, id: BatchId) -> Option<Key>;
+
+    /// Judges the batches that gather by other limits. The driver looks next: what has become due,
+    /// and which deadline is the first, may have changed.
+    fn set_limits(&mut self, limits: Limits);
 
     /// Makes every waiting batch due.
     fn make_due(&mut self, trigger: Trigger) -> Action;

@@ -8,8 +8,8 @@ use alloc::{vec, vec::Vec};
 use proptest::prelude::*;
 use tidegate_core::Timestamp;
 
-use super::{Action, BatchId, Gather, Gatherer, Limits, Mark, Refusal, Refused};
-use crate::{error::DriverDropped, policy::Policy};
+use super::{Action, BatchId, Gather, Gatherer, Mark, Refusal, Refused};
+use crate::{error::DriverDropped, limits::Limits, policy::Policy};
 
 const LIMITS: Limits = Limits {
     max_items: 3,
@@ -18,6 +18,7 @@ const LIMITS: Limits = Limits {
     max_in_flight: 1,
     policy: Policy::Delay,
     keeps_weights: false,
+    asked_capacity: Some(5),
     capacity: 5,
     capacity_weight: 16,
 };
@@ -78,6 +79,7 @@ enum Step {
     Look,
     Done,
     Flush,
+    Change(Limits),
     Close,
 }
 
@@ -88,13 +90,27 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Look),
         4 => Just(Step::Done),
         1 => Just(Step::Flush),
+        1 => any_limits(LIMITS).prop_map(Step::Change),
     ]
 }
 
+/// Returns other limits for batches, and for the room.
+pub(super) fn any_limits(others: Limits) -> impl Strategy<Value = Limits> {
+    (1_usize..5, 1_usize..12, 0_u64..20, prop::option::of(5_usize..8)).prop_map(
+        move |(max_items, max_weight, delay, asked_capacity)| {
+            let max_delay = Duration::from_nanos(delay);
+            let limits = Limits { max_items, max_weight, max_delay, asked_capacity, ..others };
+            limits.checked().unwrap()
+        },
+    )
+}
+
 /// All items in order. The first `started` have been handed over, the first `done` are done.
-#[derive(Default)]
 struct Reference {
+    limits: Limits,
     items: Vec<(usize, u64)>,
+    /// The ends of the batches that were full at the last change of the limits.
+    full: Vec<usize>,
     started: usize,
     done: usize,
     /// Items up to here do not wait for more items to join their batch.
@@ -103,20 +119,49 @@ struct Reference {
 }
 
 impl Reference {
+    fn new() -> Self {
+        let (items, full) = (Vec::new(), Vec::new());
+        Self { limits: LIMITS, items, full, started: 0, done: 0, urgent: 0, closed: false }
+    }
+
     /// Returns the end of the next batch, and whether nothing more can join it.
     fn next_batch(&self) -> (usize, bool) {
-        let (mut end, mut weight) = (self.started, 0);
-        for (item_weight, _) in &self.items[self.started..] {
-            if end - self.started == LIMITS.max_items || weight == LIMITS.max_weight {
+        match self.full.iter().find(|end| **end > self.started) {
+            Some(end) => (*end, true),
+            None => self.batch_from(self.started),
+        }
+    }
+
+    /// Returns the end of the batch that begins there, by the limits of this time, and whether
+    /// nothing more can join it.
+    fn batch_from(&self, start: usize) -> (usize, bool) {
+        let Limits { max_items, max_weight, .. } = self.limits;
+        let (mut end, mut weight) = (start, 0);
+        for (item_weight, _) in &self.items[start..] {
+            if end - start == max_items || weight == max_weight {
                 return (end, true);
             }
-            if weight + item_weight > LIMITS.max_weight {
+            if weight + item_weight > max_weight {
                 return (end, true);
             }
             weight += item_weight;
             end += 1;
         }
-        (end, end - self.started == LIMITS.max_items || weight == LIMITS.max_weight)
+        (end, end - start == max_items || weight == max_weight)
+    }
+
+    fn change(&mut self, limits: Limits) {
+        let mut start = self.full.last().map_or(self.started, |end| self.started.max(*end));
+        while let (end, true) = self.batch_from(start) {
+            self.full.push(end);
+            start = end;
+        }
+        self.limits = limits;
+        let gathered = &self.items[start..];
+        let weight: usize = gathered.iter().map(|(weight, _)| weight).sum();
+        if gathered.len() >= limits.max_items || weight >= limits.max_weight {
+            self.full.push(self.items.len());
+        }
     }
 
     fn is_running(&self) -> bool {
@@ -129,17 +174,20 @@ impl Reference {
 
     fn deadline(&self) -> Option<u64> {
         let (_, since) = self.items.get(self.started)?;
-        (!self.is_running() && !self.is_due()).then_some(since + 10)
+        let delay = self.limits.max_delay.as_nanos() as u64;
+        (!self.is_running() && !self.is_due()).then_some(since + delay)
     }
 
     fn push(&mut self, now: u64, weight: usize) -> Result<(), Refusal> {
         let waiting = &self.items[self.started..];
-        let heavy = waiting.iter().map(|(weight, _)| weight).sum::<usize>() + weight > 16;
+        let Limits { max_weight, capacity, capacity_weight, .. } = self.limits;
+        let load = waiting.iter().map(|(weight, _)| weight).sum::<usize>();
+        let heavy = weight > 0 && load + weight > capacity_weight;
         if self.closed {
             Err(Refusal::Closed)
-        } else if weight > LIMITS.max_weight {
+        } else if weight > max_weight {
             Err(Refusal::TooHeavy)
-        } else if waiting.len() == LIMITS.capacity || heavy {
+        } else if waiting.len() >= capacity || heavy {
             if !self.is_due() {
                 self.urgent = self.items.len();
             }
@@ -189,14 +237,14 @@ proptest! {
         close_after in 0_usize..120,
     ) {
         let mut machine = Machine::new(LIMITS);
-        let mut reference = Reference::default();
+        let mut reference = Reference::new();
         let mut driver = Driver::default();
         let mut now = 0;
         let mut running = None;
         let mut steps = steps;
         steps.insert(close_after.min(steps.len()), Step::Close);
         // In the end everything that was accepted must be done.
-        steps.extend(vec![Step::Look, Step::Done].into_iter().cycle().take(20));
+        steps.extend(vec![Step::Look, Step::Done].into_iter().cycle().take(100));
         for step in steps {
             match step {
                 Step::Push(weight) => {
@@ -232,6 +280,11 @@ proptest! {
                     prop_assert_eq!(mark, Mark(reference.items.len() as u64));
                     reference.urgent = reference.items.len();
                     driver.hear(action, &mut machine, now);
+                }
+                Step::Change(limits) => {
+                    machine.set_limits(limits);
+                    reference.change(limits);
+                    driver.will_look = true;
                 }
                 Step::Close => {
                     prop_assert_eq!(machine.close(), !reference.closed);

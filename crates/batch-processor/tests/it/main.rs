@@ -1,6 +1,7 @@
 //! The tests of tidegate-batch-processor, one binary: a module for each subject.
 
 mod batches;
+mod changes;
 mod dedupe;
 mod dropped;
 mod echo;

@@ -14,10 +14,11 @@ use tidegate_core::Timestamp;
 use super::{Found, ItemKey, Key, KeyedGatherer};
 use crate::{
     gatherer::{
-        Action, Admitted, BatchId, Gather, Gatherer, Limits, Mark, Refusal, Refused, Shed,
-        tests::{Driver, time_for},
+        Action, Admitted, BatchId, Gather, Gatherer, Mark, Refusal, Refused, Shed,
+        tests::{Driver, any_limits, time_for},
     },
     key_index::KeyIndex,
+    limits::Limits,
     policy::Policy,
     stats::Trigger,
     steps::steps_of,
@@ -86,13 +87,16 @@ const LIMITS: Limits = Limits {
     max_in_flight: 2,
     policy: Policy::Delay,
     keeps_weights: true,
+    asked_capacity: Some(6),
     capacity: 6,
     capacity_weight: 16,
 };
 
-/// The limits of the reference's gatherers: each always has room, since the reference checks the
-/// room of all.
-const ALONE: Limits = Limits { max_in_flight: 1, capacity: 100, capacity_weight: 1000, ..LIMITS };
+/// Returns the limits of the reference's gatherers: each always has room, since the reference
+/// checks the room of all.
+fn alone(limits: Limits) -> Limits {
+    Limits { max_in_flight: 1, capacity: 1000, capacity_weight: 10_000, ..limits }
+}
 
 fn push(
     machine: &mut Machine,
@@ -121,6 +125,7 @@ enum Step {
     Done(usize),
     Flush,
     Shed,
+    Change(Limits),
     Close,
 }
 
@@ -131,12 +136,13 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Step::Look),
         4 => (0_usize..6).prop_map(Step::Done),
         1 => Just(Step::Flush),
+        1 => any_limits(LIMITS).prop_map(Step::Change),
     ]
 }
 
 /// All items in the order in which they came, and what has become of them.
-#[derive(Default)]
 struct Reference {
+    limits: Limits,
     keys: BTreeMap<u8, Gatherer<Item, Vec<usize>>>,
     items: Vec<(u8, Progress, usize)>,
     closed: bool,
@@ -150,6 +156,10 @@ enum Progress {
 }
 
 impl Reference {
+    fn new() -> Self {
+        Self { limits: LIMITS, keys: BTreeMap::new(), items: Vec::new(), closed: false }
+    }
+
     fn count(&self, progress: Progress) -> usize {
         self.items.iter().filter(|(_, its, _)| *its == progress).count()
     }
@@ -157,10 +167,15 @@ impl Reference {
     fn push(&mut self, now: u64, key: u8, weight: usize) -> Result<(), Refusal> {
         let waiting = self.items.iter().filter(|(_, progress, _)| *progress == Progress::Waits);
         let load = waiting.map(|(_, _, weight)| weight).sum::<usize>() + weight;
+        let Limits { max_weight, capacity, capacity_weight, .. } = self.limits;
         if self.closed {
             return Err(Refusal::Closed);
         }
-        if self.count(Progress::Waits) == LIMITS.capacity || load > LIMITS.capacity_weight {
+        if weight > max_weight {
+            return Err(Refusal::TooHeavy);
+        }
+        let is_heavy = weight > 0 && load > capacity_weight;
+        if self.count(Progress::Waits) >= capacity || is_heavy {
             let oldest = self.items.iter().find(|(_, progress, _)| *progress == Progress::Waits);
             if let (Some((oldest, ..)), false) = (oldest, self.keys.values().any(Gatherer::has_due))
             {
@@ -169,7 +184,8 @@ impl Reference {
             return Err(Refusal::Full);
         }
         let item = (key, self.items.len());
-        let gatherer = self.keys.entry(key).or_insert_with(|| Gatherer::new(ALONE));
+        let limits = alone(self.limits);
+        let gatherer = self.keys.entry(key).or_insert_with(|| Gatherer::new(limits));
         assert!(gatherer.push(Some(Timestamp::from_nanos(now)), item, weight).is_ok());
         self.items.push((key, Progress::Waits, weight));
         Ok(())
@@ -193,13 +209,13 @@ proptest! {
         close_after in 0_usize..150,
     ) {
         let mut machine = Machine::new();
-        let (mut reference, mut driver, mut now) = (Reference::default(), Driver::default(), 0);
+        let (mut reference, mut driver, mut now) = (Reference::new(), Driver::default(), 0);
         let mut running: Vec<(BatchId, BatchId, u8, Vec<usize>)> = Vec::new();
         let mut steps = steps;
         steps.insert(close_after.min(steps.len()), Step::Close);
         // In the end everything that was accepted must be done.
         let last = [Step::Look, Step::Done(0)];
-        steps.extend(last.into_iter().cycle().take(40));
+        steps.extend(last.into_iter().cycle().take(120));
         for step in steps {
             let time = Timestamp::from_nanos(now);
             match step {
@@ -257,6 +273,12 @@ proptest! {
                     driver.hear(action, &mut machine.keyed, now);
                     reference.keys.values_mut().for_each(|gatherer| _ = gatherer.flush());
                 }
+                Step::Change(limits) => {
+                    machine.set_limits(limits);
+                    reference.limits = limits;
+                    reference.keys.values_mut().for_each(|gatherer| gatherer.set_limits(alone(limits)));
+                    driver.will_look = true;
+                }
                 Step::Close => {
                     prop_assert_eq!(machine.close(), !reference.closed);
                     driver.will_look = true;
@@ -303,7 +325,7 @@ proptest! {
         let mut fates = BTreeMap::<u8, Vec<usize>>::new();
         let (mut dropped, mut accepted) = (Vec::new(), 0);
         let last = [Step::Look, Step::Done(0)];
-        let end = vec![Step::Close].into_iter().chain(last.into_iter().cycle().take(40));
+        let end = vec![Step::Close].into_iter().chain(last.into_iter().cycle().take(120));
         for step in steps.into_iter().chain(end) {
             let time = Timestamp::from_nanos(now);
             match step {
@@ -330,6 +352,7 @@ proptest! {
                 }
                 Step::Flush => _ = machine.flush(),
                 Step::Shed => dropped.extend(machine.shed().map(|shed| shed.item.1)),
+                Step::Change(limits) => machine.set_limits(limits),
                 Step::Close => _ = machine.close(),
             }
             prop_assert_eq!(machine.ready.is_empty(), !machine.keyed.lanes.0.iter().any(|lane| lane.gatherer.can_start()));
