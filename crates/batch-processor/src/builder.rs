@@ -87,6 +87,7 @@ impl<T> Builder<T> {
 
 impl<T, C> Builder<T, C> {
     /// Limits a batch to `items` items, at least 1. A batch that has so many is handed over.
+    /// [`Batcher::set_max_items`] changes this in use.
     pub fn max_items(self, items: usize) -> Self {
         Self { max_items: items, ..self }
     }
@@ -97,7 +98,7 @@ impl<T, C> Builder<T, C> {
     /// With zero, the items that have gathered while the handler was busy are handed over once it
     /// is free: the latency is the least, and batches are as large as the load makes them. With
     /// [`Duration::MAX`], a batch waits until it is full, or for a flush, the close or an item
-    /// without room.
+    /// without room. [`Batcher::set_max_delay`] changes this in use.
     pub fn max_delay(self, delay: Duration) -> Self {
         Self { max_delay: delay, ..self }
     }
@@ -108,7 +109,8 @@ impl<T, C> Builder<T, C> {
     /// A batch is handed over when it weighs `weight`, or the next item would make it heavier than
     /// that. An item that alone is heavier comes back as
     /// [`PushError::TooHeavy`](crate::PushError::TooHeavy). `weigh` is called once for each item.
-    /// `weight` must be at least 1; an item may weigh 0.
+    /// `weight` must be at least 1; an item may weigh 0. [`Batcher::set_max_weight`] changes the
+    /// weight in use.
     ///
     /// # Examples
     ///
@@ -137,6 +139,8 @@ impl<T, C> Builder<T, C> {
     /// Sets how many items may wait to be handed over, at least [`max_items`](Self::max_items).
     /// Where items have weights, this also limits their total weight: to `max_weight` times the
     /// number of batches that `items` items fill, rounded up.
+    ///
+    /// [`Batcher::set_capacity`] changes this in use.
     ///
     /// Batches in flight do not count: all in all, a batcher holds up to
     /// `capacity + max_in_flight * max_items` items.

@@ -15,7 +15,9 @@ use crate::{
 /// `serde` it is read and written, and an unknown field is refused. Durations are text there:
 /// `1m30s`.
 ///
-/// The fields are called as the methods of the [`Builder`] are; `None` is the builder's default.
+/// The fields are called as the methods of the [`Builder`] are; `None` is the builder's default. A
+/// batcher in use takes others of the first three: see [`Batcher::set_max_items`] and its like. The
+/// rest is fixed when it is built.
 ///
 /// # Examples
 ///

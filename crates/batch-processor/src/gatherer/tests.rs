@@ -174,8 +174,8 @@ impl Reference {
 
     fn deadline(&self) -> Option<u64> {
         let (_, since) = self.items.get(self.started)?;
-        let delay = self.limits.max_delay.as_nanos() as u64;
-        (!self.is_running() && !self.is_due()).then_some(since + delay)
+        let deadline = Timestamp::from_nanos(*since) + self.limits.max_delay;
+        (!self.is_running() && !self.is_due()).then_some(deadline.as_nanos())
     }
 
     fn push(&mut self, now: u64, weight: usize) -> Result<(), Refusal> {
