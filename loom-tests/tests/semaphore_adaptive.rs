@@ -100,3 +100,55 @@ fn two_settled_permits_race_a_waiter() {
         assert_conserved(&limit, &[1, 2, 3]);
     });
 }
+
+#[test]
+fn a_new_range_races_a_settled_permit_and_a_waiter() {
+    model(|| {
+        let limit = limit(1, 4);
+        let held = limit.clone().try_acquire_owned().unwrap();
+        let waiter = {
+            let limit = limit.clone();
+            thread::spawn(move || limit.acquire().wait().map(Permit::ignore).is_ok())
+        };
+        let setter = {
+            let limit = limit.clone();
+            thread::spawn(move || limit.set_range(2..=3).unwrap())
+        };
+        held.success();
+        setter.join().unwrap();
+        assert!(waiter.join().unwrap());
+        assert_conserved(&limit, &[2, 3]);
+    });
+}
+
+#[test]
+fn a_new_range_that_races_a_drop_leaves_a_limit_within_it() {
+    model(|| {
+        let limit = limit(4, 4);
+        let held = limit.clone().try_acquire_owned().unwrap();
+        let setter = {
+            let limit = limit.clone();
+            thread::spawn(move || limit.set_range(1..=2).unwrap())
+        };
+        held.dropped();
+        setter.join().unwrap();
+        // The cut has come first, and the range then moved the limit from 3 to 2; or second.
+        assert_conserved(&limit, &[1, 2]);
+    });
+}
+
+#[test]
+fn a_new_range_serves_a_waiter_though_no_permit_is_settled() {
+    model(|| {
+        let limit = limit(1, 4);
+        let held = limit.try_acquire().unwrap();
+        let waiter = {
+            let limit = limit.clone();
+            thread::spawn(move || limit.acquire().wait().map(Permit::ignore).is_ok())
+        };
+        limit.set_range(2..=4).unwrap();
+        assert!(waiter.join().unwrap());
+        held.ignore();
+        assert_conserved(&limit, &[2]);
+    });
+}

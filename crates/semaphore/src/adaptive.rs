@@ -26,6 +26,12 @@
 //! The limit grows only if, at the grant of one of the round's requests, at least half of it was in
 //! flight: a limit that was not tried proves nothing.
 //!
+//! # Settings in use
+//!
+//! The range of the limit can be changed while the semaphore is used:
+//! [`set_range`](AdaptiveSemaphore::set_range), with
+//! [`AdaptiveSettings::range`] for those of a file.
+//!
 //! # Sources
 //!
 //! The algorithms are those of Netflix's

@@ -41,6 +41,9 @@ pub trait Steer {
     /// round, and clamps it to the bounds. After a round without a drop that [is
     /// app-limited](Round::is_app_limited), the result is not above `limit`.
     fn steer(&mut self, limit: f64, round: &Round) -> f64;
+
+    /// Is called when a new range has moved the limit between two rounds.
+    fn limit_was_set(&mut self) {}
 }
 
 /// Returns log₁₀ of a limit, rounded down, at least 1: a step that is large enough for a large

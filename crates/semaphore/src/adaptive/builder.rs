@@ -1,5 +1,7 @@
 //! An adaptive semaphore's settings.
 
+use core::ops::RangeInclusive;
+
 use tidegate_core::{BuildError, Clock, SystemClock};
 
 use super::{
@@ -11,6 +13,9 @@ use crate::{
     fairness::Fairness,
     semaphore::{MAX_PERMITS, Semaphore},
 };
+
+/// The bounds of the limit, unless they are set.
+pub(super) const DEFAULT_RANGE: RangeInclusive<usize> = 1..=200;
 
 /// Sets an [`AdaptiveSemaphore`] up. Made by [`AdaptiveSemaphore::builder`].
 ///
@@ -47,8 +52,8 @@ impl<A: LimitAlgorithm> Builder<A> {
         Self {
             algorithm,
             clock: SystemClock,
-            min: 1,
-            max: 200,
+            min: *DEFAULT_RANGE.start(),
+            max: *DEFAULT_RANGE.end(),
             initial: None,
             min_samples: 10,
             fairness: Fairness::Fifo,
@@ -117,8 +122,7 @@ impl<A: LimitAlgorithm, C> Builder<A, C> {
         C: Clock,
     {
         let Self { algorithm, clock, min, max, initial, min_samples, fairness, max_waiters } = self;
-        check("max", &max, &(1..=MAX_PERMITS))?;
-        check("min", &min, &(1..=max))?;
+        check_range(min, max)?;
         let initial = initial.unwrap_or(20.clamp(min, max));
         check("initial", &initial, &(min..=max))?;
         check("min_samples", &min_samples, &(1..=MAX_PERMITS))?;
@@ -128,4 +132,10 @@ impl<A: LimitAlgorithm, C> Builder<A, C> {
         let control = Control::new(algorithm, Bounds { min, max, min_samples }, initial);
         Ok(AdaptiveSemaphore::from_parts(semaphore, clock, control))
     }
+}
+
+/// Checks the bounds of the limit.
+pub(super) fn check_range(min: usize, max: usize) -> Result<(), BuildError> {
+    check("max", &max, &(1..=MAX_PERMITS))?;
+    check("min", &min, &(1..=max))
 }

@@ -65,16 +65,33 @@ impl<A: LimitAlgorithm> Control<A> {
         }
     }
 
+    /// Moves the limit into `min..=max`, where it stays from then on.
+    pub(super) fn set_range(&mut self, min: usize, max: usize) {
+        (self.bounds.min, self.bounds.max) = (min, max);
+        let before = self.limit();
+        self.estimate = self.clamp(self.estimate);
+        if self.limit() != before {
+            self.round = Round::default();
+            self.version = self.version.next();
+            self.changed_at = self.version;
+            self.algorithm.limit_was_set();
+        }
+    }
+
+    /// Returns the nearest estimate that the bounds allow.
+    fn clamp(&self, estimate: f64) -> f64 {
+        // `f64::max` comes first, since it turns NaN into the lower bound.
+        estimate.max(self.bounds.min as f64).min(self.bounds.max as f64)
+    }
+
     fn end_round(&mut self) {
         let before = self.limit();
         let round = core::mem::take(&mut self.round);
-        let (min, max) = (self.bounds.min as f64, self.bounds.max as f64);
         let mut estimate = self.algorithm.steer(self.estimate, &round);
         if round.is_dropped {
             estimate = estimate.min(before as f64 - 1.0);
         }
-        // `f64::max` comes first, since it turns NaN into the lower bound.
-        self.estimate = estimate.max(min).min(max);
+        self.estimate = self.clamp(estimate);
         let has_changed = self.limit() != before;
         if has_changed || round.is_dropped {
             self.version = self.version.next();

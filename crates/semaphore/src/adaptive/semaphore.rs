@@ -1,16 +1,16 @@
 //! The adaptive semaphore.
 
-use core::fmt;
+use core::{fmt, ops::RangeInclusive};
 
 use tidegate_core::{
-    Clock, SystemClock,
+    BuildError, Clock, SystemClock,
     lock::Lock,
     primitive::atomic::{AtomicU64, Ordering},
 };
 
 use super::{
     algorithm::LimitAlgorithm,
-    builder::Builder,
+    builder::{Builder, check_range},
     control::Control,
     round::{Grant, Sample, Version},
     stats::Stats,
@@ -63,7 +63,7 @@ pub struct AdaptiveSemaphore<A: LimitAlgorithm, C = SystemClock> {
     pub(super) semaphore: Semaphore,
     clock: C,
     /// A [`LimitWord`]: what `control` has decided last; the semaphore's capacity follows it.
-    // INVARIANT: from `min` to `max`; written under the lock of `control` only.
+    // INVARIANT: within the range of `control`; written under its lock only.
     limit: AtomicU64,
     control: Lock<Control<A>>,
 }
@@ -88,6 +88,40 @@ impl<A: LimitAlgorithm, C> AdaptiveSemaphore<A, C> {
     pub fn limit(&self) -> usize {
         // ORDERING: Relaxed: a snapshot.
         LimitWord(self.limit.load(Ordering::Relaxed)).limit()
+    }
+
+    /// Changes the range of the limit while the semaphore is used: [`min`](Builder::min) and
+    /// [`max`](Builder::max) are those of `range` from now on.
+    ///
+    /// A limit outside of `range` is set to the nearest end. If it grows, waiting requests are
+    /// served at once; if it shrinks, requests in flight go on, as after any change of the limit.
+    /// What was measured under the limit before does not count for the new one, and a probe of
+    /// [`Vegas`](super::Vegas) that runs is left out. The latencies that the algorithm has learned,
+    /// and the statistics, stay.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] if `range` is empty or not within 1 to
+    /// [`MAX_PERMITS`](crate::MAX_PERMITS), as from the builder; then nothing changes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::adaptive::{AdaptiveSemaphore, Vegas};
+    ///
+    /// let limit = AdaptiveSemaphore::builder(Vegas::new()).initial(20).build()?;
+    /// limit.set_range(32..=64)?;
+    /// assert_eq!(limit.limit(), 32);
+    ///
+    /// let error = limit.set_range(0..=64).unwrap_err();
+    /// assert_eq!(error.to_string(), "min is 0, but must be in 1..=64");
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn set_range(&self, range: RangeInclusive<usize>) -> Result<(), BuildError> {
+        let (min, max) = range.into_inner();
+        check_range(min, max)?;
+        self.update(|control| control.set_range(min, max));
+        Ok(())
     }
 
     /// Refuses every request from now on and rejects all waiters, as [`Semaphore::close`]. Granted
@@ -130,6 +164,25 @@ impl<A: LimitAlgorithm, C> AdaptiveSemaphore<A, C> {
         let permits = self.semaphore.stats();
         self.control.with(|control| control.stats(permits))
     }
+
+    /// Lets `act` move the limit, which the number of permits then follows.
+    fn update(&self, act: impl FnOnce(&mut Control<A>)) {
+        let has_changed = self.control.with(|control| {
+            act(control);
+            let word = LimitWord::new(control.limit(), control.version());
+            // ORDERING: Relaxed, both: under the lock.
+            let before = LimitWord(self.limit.load(Ordering::Relaxed));
+            self.limit.store(word.0, Ordering::Relaxed);
+            before.limit() != word.limit()
+        });
+        if has_changed {
+            // The limit is read under the lock of the queue. Of two callers that change the
+            // capacity, each has stored its limit before it took that lock, so the later one reads
+            // the latest limit.
+            let is_set = self.semaphore.pool.resize(|_| Some(self.limit()));
+            debug_assert!(is_set, "a limit is at most MAX_PERMITS");
+        }
+    }
 }
 
 impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
@@ -151,21 +204,7 @@ impl<A: LimitAlgorithm, C: Clock> AdaptiveSemaphore<A, C> {
     /// Records the outcome of a request and moves the limit by it.
     pub(super) fn learn(&self, grant: Grant, is_dropped: bool) {
         let ended = self.clock.fresh_now();
-        let has_changed = self.control.with(|control| {
-            control.learn(Sample { grant, ended, is_dropped });
-            let word = LimitWord::new(control.limit(), control.version());
-            // ORDERING: Relaxed, both: under the lock.
-            let before = LimitWord(self.limit.load(Ordering::Relaxed));
-            self.limit.store(word.0, Ordering::Relaxed);
-            before.limit() != word.limit()
-        });
-        if has_changed {
-            // The limit is read under the lock of the queue. Of two callers that change the
-            // capacity, each has stored its limit before it took that lock, so the later one reads
-            // the latest limit.
-            let is_set = self.semaphore.pool.resize(|_| Some(self.limit()));
-            debug_assert!(is_set, "a limit is at most MAX_PERMITS");
-        }
+        self.update(|control| control.learn(Sample { grant, ended, is_dropped }));
     }
 }
 

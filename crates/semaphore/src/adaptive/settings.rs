@@ -1,6 +1,12 @@
 //! An adaptive semaphore's settings as plain data.
 
-use super::{algorithm::LimitAlgorithm, builder::Builder, semaphore::AdaptiveSemaphore};
+use core::ops::RangeInclusive;
+
+use super::{
+    algorithm::LimitAlgorithm,
+    builder::{Builder, DEFAULT_RANGE},
+    semaphore::AdaptiveSemaphore,
+};
 use crate::fairness::Fairness;
 
 /// The settings of an [`AdaptiveSemaphore`] as plain data, for example those of a file: with the
@@ -43,6 +49,26 @@ pub struct AdaptiveSettings {
 }
 
 impl AdaptiveSettings {
+    /// Returns the range of the limit, unchecked: that of [`min`](Self::min) and
+    /// [`max`](Self::max), for [`AdaptiveSemaphore::set_range`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidegate_semaphore::adaptive::{AdaptiveSemaphore, AdaptiveSettings, Vegas};
+    ///
+    /// let mut settings = AdaptiveSettings::default();
+    /// let limit = settings.builder(Vegas::new()).build()?;
+    /// (settings.min, settings.max) = (Some(4), Some(10));
+    /// limit.set_range(settings.range())?;
+    /// assert_eq!(limit.limit(), 10);
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn range(&self) -> RangeInclusive<usize> {
+        let (min, max) = DEFAULT_RANGE.into_inner();
+        self.min.unwrap_or(min)..=self.max.unwrap_or(max)
+    }
+
     /// Returns a builder with these settings, which its [`build`](Builder::build) checks.
     pub fn builder<A: LimitAlgorithm>(&self, algorithm: A) -> Builder<A> {
         let Self { min, max, initial, min_samples, fairness, max_waiters } = *self;

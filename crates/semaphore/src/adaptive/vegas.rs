@@ -121,4 +121,11 @@ impl Steer for Vegas {
         self.after_probe = Some(next);
         limit / 2.0
     }
+
+    /// A probe that runs is left out: the limit is no longer the half that it needs.
+    fn limit_was_set(&mut self) {
+        if self.after_probe.take().is_some() {
+            self.rounds = 0;
+        }
+    }
 }

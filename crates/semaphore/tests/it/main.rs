@@ -1,6 +1,7 @@
 //! The tests of tidegate-semaphore, one binary: a module for each subject.
 
 mod adaptive;
+mod adaptive_range;
 mod algorithms;
 mod capacity;
 mod fairness;
