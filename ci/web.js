@@ -14,7 +14,7 @@ const place = mkdtempSync(join(tmpdir(), 'web-'));
 function start() {
   const settings = readFileSync('examples/web/settings.toml', 'utf8')
     .replace(/^address = .*$/m, 'address = "127.0.0.1:0"')
-    .replace(/^log = .*$/m, `log = ${JSON.stringify(join(place, 'access.db'))}`);
+    .replace(/^database = .*$/m, `database = ${JSON.stringify(join(place, 'access.db'))}`);
   writeFileSync(join(place, 'settings.toml'), settings);
   const service = spawn(binary, ['--settings', join(place, 'settings.toml')], { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise(resolve => service.on('exit', resolve));

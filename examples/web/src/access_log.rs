@@ -15,7 +15,7 @@ mod store;
 use std::{error::Error, num::NonZeroUsize, sync::Arc};
 
 use tidegate::{
-    Backoff, Batcher, Pipeline, Queue,
+    Batcher, Pipeline, Queue,
     batch_processor::{DriverThread, Stats},
     pipeline::{Monitor, Stopped, Summary},
 };
@@ -23,7 +23,7 @@ use tidegate_metrics::{NameTaken, Registry};
 use tokio::task::JoinHandle;
 
 pub use self::{enrich::Enriched, middleware::note, record::Record, store::Store};
-use crate::settings::ServiceSettings;
+use crate::settings::LogSettings;
 
 type Rows = Batcher<Enriched, (), rusqlite::Error>;
 
@@ -71,22 +71,18 @@ impl AccessLog {
     /// # Errors
     ///
     /// The database cannot be opened, or the thread cannot be started.
-    pub fn start(settings: &ServiceSettings) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        const ROWS: usize = 500;
-        const AT_ONCE: NonZeroUsize = NonZeroUsize::new(ROWS).unwrap();
-        let mut store = Store::open(&settings.log)?;
-        let (batcher, writer) = Batcher::builder()
-            .max_items(ROWS)
-            .max_delay(settings.log_delay.0)
-            .capacity(2 * ROWS)
-            // Another program may hold the database for a moment.
-            .retry(Backoff::fixed(settings.log_delay.0).max_attempts(5))
-            .build_on_thread(move |rows: Vec<Enriched>| store.insert(&rows))?;
-        let (queue, batcher) = (Arc::new(Queue::bounded(settings.log_queue)), Arc::new(batcher));
+    pub fn start(settings: &LogSettings) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let mut store = Store::open(&settings.database)?;
+        let batches = settings.batch.builder();
+        let (batcher, writer) = batches
+            .build_on_thread(move |rows: Vec<Enriched>| store.insert(&rows))
+            .map_err(|error| error.within("batch").within("log"))?;
+        let (queue, batcher) = (Arc::new(Queue::bounded(settings.queue)), Arc::new(batcher));
         let rows = batcher.clone();
         let flow = Pipeline::from_queue(queue.clone()).map("enrich", Enriched::from).try_map_async(
             "write",
-            AT_ONCE,
+            // As many as may make a batch.
+            settings.batch.max_items.and_then(NonZeroUsize::new).unwrap_or(settings.queue),
             move |row| {
                 let rows = rows.clone();
                 async move { rows.submit(row).await.map_err(|error| error.to_string()) }

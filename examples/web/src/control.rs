@@ -11,9 +11,9 @@ use axum::{
     http::{HeaderMap, StatusCode, header::AUTHORIZATION},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::{settings::GuardSettings, upstream::Mode, web::Web};
+use crate::{settings::Settings, upstream::Mode, web::Web};
 
 /// What a button asks for. A field that is missing stays as it is; the answer has both fields.
 #[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
@@ -46,33 +46,27 @@ pub async fn control(
     Ok(Json(Order { load: Some(web.load.factor()), mode: Some(web.upstream.mode()) }))
 }
 
-/// Returns the guard's settings.
-pub async fn settings(State((web, _)): State<(Arc<Web>, Token)>) -> Json<GuardSettings> {
+/// Returns the settings.
+pub async fn settings(State((web, _)): State<(Arc<Web>, Token)>) -> Json<Settings> {
     Json(web.current().settings.clone())
 }
 
-/// Changes the guard's settings that the body names, but only for callers on this machine that have
-/// the token.
+/// Changes the settings that the body names, but only for callers on this machine that have the
+/// token.
 pub async fn change(
     State((web, token)): State<(Arc<Web>, Token)>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    Json(changes): Json<serde_json::Map<String, Value>>,
-) -> Result<Json<GuardSettings>, (StatusCode, String)> {
+    Json(changes): Json<Map<String, Value>>,
+) -> Result<Json<Settings>, (StatusCode, String)> {
     if !peer.ip().is_loopback() || !token.is_shown(&headers) {
         return Err((StatusCode::UNAUTHORIZED, "the token is missing or wrong\n".into()));
     }
-    let bad = |error: String| (StatusCode::BAD_REQUEST, error + "\n");
-    let mut settings =
-        serde_json::to_value(&web.current().settings).map_err(|e| bad(e.to_string()))?;
-    if let Value::Object(settings) = &mut settings {
-        settings.extend(changes);
+    tracing::info!(?changes, "a change of the settings");
+    match web.change(changes) {
+        Ok(settings) => Ok(Json(settings)),
+        Err(error) => Err((StatusCode::BAD_REQUEST, format!("{error}\n"))),
     }
-    let settings: GuardSettings =
-        serde_json::from_value(settings).map_err(|error| bad(error.to_string()))?;
-    web.replace_guard(settings.clone()).map_err(|error| bad(error.to_string()))?;
-    tracing::info!(?settings, "new settings");
-    Ok(Json(settings))
 }
 
 /// What a request to change the settings must show: `Authorization: Bearer …`.

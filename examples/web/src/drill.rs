@@ -81,7 +81,7 @@ pub async fn run(plan: Plan) -> Result<Report, Box<dyn Error + Send + Sync>> {
     let guarded = run_once(plan, Guarding::On).await?;
     let bare = run_once(plan, Guarding::Off).await?;
     let capacity = Settings::default().upstream.capacity();
-    let edge = Settings::default().load.timeout.0;
+    let edge = Settings::default().load.timeout;
     Ok(Report { phases: plan.phases(), edge, capacity, guarded, bare })
 }
 
@@ -89,10 +89,10 @@ async fn run_once(plan: Plan, guarding: Guarding) -> Result<Run, Box<dyn Error +
     let mut settings = Settings::default();
     settings.service.address = ([127, 0, 0, 1], 0).into();
     let log = env::temp_dir().join(format!("web-drill-{}.db", process::id()));
-    settings.service.log.clone_from(&log);
+    settings.log.database.clone_from(&log);
     // No two requests are alike, and no client asks too often: it is the upstream that limits.
     settings.load = LoadSettings { clients: 250, hot_one_in: 0, greedy_one_in: 0, ..settings.load };
-    let (capacity, gives_up) = (settings.upstream.capacity(), settings.load.timeout.0);
+    let (capacity, gives_up) = (settings.upstream.capacity(), settings.load.timeout);
     let server = Server::start(settings, guarding).await?;
     let web = server.web().clone();
     // Otherwise the samples for the page would take the results that the drill counts.

@@ -129,7 +129,7 @@ impl Sample {
             ends: Ends::of(&sent),
             p50: millis(percentile(&took, 50)),
             p99: millis(percentile(&took, 99)),
-            tokens: Tokens::of(current, web.settings.load.clients),
+            tokens: Tokens::of(current),
             breaker: name(current.parts.breaker.state()),
             limit: limit.limit,
             in_flight: limit.in_flight,
@@ -162,14 +162,15 @@ impl Ends {
 }
 
 impl Tokens {
-    fn of(current: &Current, clients: u8) -> Self {
+    fn of(current: &Current) -> Self {
+        let clients = current.settings.load.clients;
         let left = |client: u8| {
             let address = IpAddr::V4(Ipv4Addr::new(203, 0, 113, client));
             current.parts.clients.balance(&address).remaining()
         };
         let sum: u32 = (1..=clients).map(left).sum();
         Self {
-            burst: current.settings.quota.max_burst(),
+            burst: current.settings.guard.quota.max_burst(),
             greedy: left(0),
             others: ratio(sum.into(), clients.into()),
         }

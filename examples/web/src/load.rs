@@ -151,7 +151,7 @@ async fn send(shared: Arc<Shared>) {
                 });
             } else {
                 // The client would wait for a connection until it gives up.
-                let took = shared.settings.timeout.0;
+                let took = shared.settings.timeout;
                 shared.push(Sent { at: now, took, end: End::GaveUp });
             }
         }
@@ -184,7 +184,7 @@ impl Shared {
             let source = head.headers.get(SOURCE).map(|source| source.as_bytes().to_vec());
             Some((head.status, source.unwrap_or_default()))
         };
-        match time::timeout(self.settings.timeout.0, answer).await {
+        match time::timeout(self.settings.timeout, answer).await {
             Err(_) => End::GaveUp,
             Ok(None) => End::Failed,
             Ok(Some((status, source))) => match (status, source.as_slice()) {

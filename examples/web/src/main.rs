@@ -46,7 +46,7 @@ fn run() -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
 
 /// Serves until Ctrl-C.
 async fn serve(settings: Settings) -> Result<ExitCode, Box<dyn Error + Send + Sync>> {
-    let log = settings.service.log.display().to_string();
+    let log = settings.log.database.display().to_string();
     let server = Server::start(settings, Guarding::On).await?;
     server.web().load.set_factor(1);
     println!("page      http://{}/", server.address());

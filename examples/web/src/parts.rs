@@ -1,19 +1,20 @@
 //! What the guard is made of: a limiter, a breaker and an adaptive limit, as the settings say.
 
-use std::{error::Error, net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{extract::ConnectInfo, http::Extensions};
 use tidegate::{
-    Breaker, KeyedLimiter, SystemClock,
-    circuit_breaker::{Observer, OpenFor, Transition, TripRule, Window},
+    Breaker, BuildError, KeyedLimiter, SystemClock,
+    circuit_breaker::{Observer, Transition},
+    rate_limiter::Inherit,
     semaphore::adaptive::{AdaptiveSemaphore, Vegas},
 };
 use tidegate_tower::http::PeerIp;
 
 use crate::settings::GuardSettings;
 
-/// What the guard is made of.
-#[derive(Debug)]
+/// What the guard is made of. Clones share the limiter, the breaker and the limit.
+#[derive(Debug, Clone)]
 pub struct Parts {
     /// A bucket of tokens for each client.
     pub clients: Arc<KeyedLimiter<IpAddr>>,
@@ -35,33 +36,56 @@ impl Parts {
     /// # Errors
     ///
     /// A setting is out of range; the error names it.
-    pub fn new(settings: &GuardSettings) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let window = Window::time(settings.window.0, 10);
-        let rule = TripRule::failure_rate(settings.failure_ratio, window)
-            .minimum_calls(settings.minimum_calls)
-            .or(TripRule::consecutive(settings.failures));
-        let breaker = Breaker::builder()
-            .trip_on(rule)
-            .open_for(OpenFor::fixed(settings.open_for.0))
-            .observer(Told)
-            .build()?;
+    pub fn new(settings: &GuardSettings) -> Result<Self, BuildError> {
+        let breaker = settings.breaker.builder().observer(Told).build();
         // Vegas, for the upstream's latency has a minimum: that of an empty queue.
-        let limit = AdaptiveSemaphore::builder(Vegas::new())
-            .min(settings.min_in_flight)
-            .initial(settings.min_in_flight)
-            .max(settings.max_in_flight)
-            .build()?;
+        let limit = settings.limit.builder(Vegas::new()).build();
         Ok(Self {
             clients: Arc::new(KeyedLimiter::new(settings.quota, settings.max_clients)),
-            client: match settings.trusted_hops {
-                0 => PeerIp::of_connection(connection),
-                hops => PeerIp::behind(hops),
-            },
-            breaker: Arc::new(breaker),
-            limit: Arc::new(limit),
-            patience: settings.patience.0,
-            timeout: settings.timeout.0,
+            client: client(settings.trusted_hops),
+            breaker: Arc::new(breaker.map_err(|error| error.within("breaker"))?),
+            limit: Arc::new(limit.map_err(|error| error.within("limit"))?),
+            patience: settings.patience,
+            timeout: settings.timeout,
         })
+    }
+
+    /// Checks settings for [`apply`](Self::apply).
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn check(settings: &GuardSettings) -> Result<(), BuildError> {
+        let mut settings = settings.clone();
+        // The limit that it had at the start may lie outside of a new range.
+        settings.limit.initial = None;
+        Self::new(&settings).map(drop)
+    }
+
+    /// Applies the settings that differ from those `before`: limiter, breaker and limit stay the
+    /// same objects. Returns the parts for new layers.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`check`](Self::check); then only a part of the settings is applied.
+    pub fn apply(&self, new: &GuardSettings, before: &GuardSettings) -> Result<Self, BuildError> {
+        if new.quota != before.quota {
+            self.clients.set_quota(new.quota, Inherit::AsIs);
+        }
+        // A breaker that is told the same settings would forget its window.
+        if new.breaker != before.breaker {
+            self.breaker.reconfigure(&new.breaker)?;
+        }
+        self.limit.set_range(new.limit.range())?;
+        let (client, patience, timeout) = (client(new.trusted_hops), new.patience, new.timeout);
+        Ok(Self { client, patience, timeout, ..self.clone() })
+    }
+}
+
+fn client(trusted_hops: usize) -> PeerIp {
+    match trusted_hops {
+        0 => PeerIp::of_connection(connection),
+        hops => PeerIp::behind(hops),
     }
 }
 

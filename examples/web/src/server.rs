@@ -50,7 +50,7 @@ impl Server {
         let address = listener.local_addr()?;
         let upstream = Upstream::start(settings.upstream).await?;
         let load = Load::start(address, settings.load);
-        let log = AccessLog::start(&settings.service)?;
+        let log = AccessLog::start(&settings.log)?;
         let way_in = log.way_in().clone();
         let web = Arc::new(Web::new(settings, upstream, load, way_in, guarding)?);
         let token = Token::new();
@@ -122,11 +122,9 @@ fn routes(web: Arc<Web>, token: Token, events: Events) -> Router {
 /// Passes a request to the present guard.
 async fn guarded(State(web): State<Arc<Web>>, request: Request) -> Response {
     let routes = web.current().routes.clone();
-    // The request needs no more than the routes of its guard.
-    drop(web);
     routes.oneshot(request).await.unwrap_or_else(|never| match never {})
 }
 
 async fn metrics(State(web): State<Arc<Web>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, OPENMETRICS)], web.current().registry.openmetrics())
+    ([(CONTENT_TYPE, OPENMETRICS)], web.registry.openmetrics())
 }

@@ -1,17 +1,33 @@
-//! The settings: what `settings.toml` says.
+//! The settings: what `settings.toml` says, each table in the form of the crate that it is for.
 
-use std::{fs, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+mod merge;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tidegate::{DurationText, Quota};
+use std::{
+    error::Error, fmt, fs, net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use tidegate::{
+    BuildError, Quota,
+    batch_processor::BatcherSettings,
+    circuit_breaker::BreakerSettings,
+    semaphore::{SemaphoreSettings, adaptive::AdaptiveSettings},
+    worker_pool::PoolSettings,
+};
 
 /// The settings of the whole example.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The service itself.
     pub service: ServiceSettings,
-    /// What guards it, and can be changed in use.
+    /// Pages that are served events at the same time.
+    pub pages: SemaphoreSettings,
+    /// Workers for what computes.
+    pub pool: PoolSettings,
+    /// The access log.
+    pub log: LogSettings,
+    /// What guards the service.
     pub guard: GuardSettings,
     /// The upstream that misbehaves.
     pub upstream: UpstreamSettings,
@@ -20,23 +36,23 @@ pub struct Settings {
 }
 
 /// What the service stands on.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSettings {
     /// Where it listens.
     pub address: SocketAddr,
-    /// The database of the access log.
-    pub log: PathBuf,
-    /// How many records of the log may wait.
-    pub log_queue: NonZeroUsize,
-    /// How long a batch of records gathers.
-    pub log_delay: Time,
-    /// Workers for what computes.
-    pub threads: usize,
-    /// Jobs that may wait for them.
-    pub queue: usize,
-    /// Pages that are served events at the same time.
-    pub pages: usize,
+}
+
+/// Where requests are noted.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogSettings {
+    /// The database.
+    pub database: PathBuf,
+    /// How many records may wait.
+    pub queue: NonZeroUsize,
+    /// The batches that are written.
+    pub batch: BatcherSettings,
 }
 
 /// What guards the service.
@@ -46,38 +62,30 @@ pub struct GuardSettings {
     /// Proxies in front that append to `X-Forwarded-For`; 0: a client is its connection.
     pub trusted_hops: usize,
     /// Requests of each client, as `20/s burst 40`.
-    #[serde(with = "text")]
     pub quota: Quota,
     /// How many clients are remembered.
     pub max_clients: NonZeroUsize,
-    /// The lower bound of the adaptive limit.
-    pub min_in_flight: usize,
-    /// The upper bound of the adaptive limit.
-    pub max_in_flight: usize,
     /// How long a request waits for the adaptive limit before it is shed.
-    pub patience: Time,
+    #[serde(with = "tidegate::duration_text")]
+    pub patience: Duration,
     /// How long a call to the upstream may take.
-    pub timeout: Time,
-    /// So many failures in a row open the breaker.
-    pub failures: u32,
-    /// The share of failures that opens the breaker, too.
-    pub failure_ratio: f64,
-    /// How many calls the window must hold before the share counts.
-    pub minimum_calls: u32,
-    /// The time over which calls are counted.
-    pub window: Time,
-    /// How long the breaker stays open.
-    pub open_for: Time,
+    #[serde(with = "tidegate::duration_text")]
+    pub timeout: Duration,
+    /// How many calls to the upstream may be in flight.
+    pub limit: AdaptiveSettings,
+    /// When the upstream is left alone.
+    pub breaker: BreakerSettings,
 }
 
 /// How the upstream behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamSettings {
     /// Calls that it works on at the same time.
     pub slots: usize,
     /// How long each takes.
-    pub call: Time,
+    #[serde(with = "tidegate::duration_text")]
+    pub call: Duration,
     /// How many times longer when it is slow.
     pub slow_factor: u32,
 }
@@ -85,12 +93,12 @@ pub struct UpstreamSettings {
 impl UpstreamSettings {
     /// Returns how many calls a second the upstream can answer.
     pub fn capacity(&self) -> f64 {
-        self.slots as f64 / self.call.0.as_secs_f64()
+        self.slots as f64 / self.call.as_secs_f64()
     }
 }
 
 /// What the load generator sends.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct LoadSettings {
     /// Requests a second, at ×1.
@@ -98,7 +106,8 @@ pub struct LoadSettings {
     /// The number of clients.
     pub clients: u8,
     /// How long a client waits for its answer.
-    pub timeout: Time,
+    #[serde(with = "tidegate::duration_text")]
+    pub timeout: Duration,
     /// One request in so many asks for the same item; 0: none does.
     pub hot_one_in: usize,
     /// One request in so many comes from the greedy client; 0: none does.
@@ -106,13 +115,20 @@ pub struct LoadSettings {
 }
 
 impl Settings {
-    /// Returns the settings of `text`, or the fault and its line.
+    /// Returns the settings of `text`.
     ///
     /// # Errors
     ///
-    /// The text is no TOML, or a setting is missing, unknown or of another type.
-    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
-        toml::from_str(text)
+    /// The text is no TOML, or a setting is missing, unknown or of another type: with its path, and
+    /// the line.
+    pub fn parse(text: &str) -> Result<Self, BadSetting> {
+        let document = toml::Deserializer::parse(text).map_err(BadSetting::new)?;
+        serde_path_to_error::deserialize(document).map_err(|error| {
+            let path = error.path().to_string();
+            let mut error = error.into_inner();
+            error.set_input(Some(text));
+            BadSetting::new(format_args!("{path}: {error}"))
+        })
     }
 
     /// Reads the settings from a file.
@@ -120,7 +136,7 @@ impl Settings {
     /// # Errors
     ///
     /// The file cannot be read, or as in [`parse`](Self::parse).
-    pub fn read(path: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    pub fn read(path: &str) -> Result<Self, Box<dyn Error + Send + Sync>> {
         Ok(Self::parse(&fs::read_to_string(path)?)?)
     }
 }
@@ -132,40 +148,27 @@ impl Default for Settings {
     }
 }
 
-/// A duration, as `50ms` or `1m30s`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time(pub Duration);
+/// A setting is refused. The text names it by its path, and says what it is and what it must be.
+#[derive(Debug)]
+pub struct BadSetting(String);
 
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        text::deserialize(from).map(|DurationText(time)| Self(time))
+impl BadSetting {
+    pub(crate) fn new(text: impl fmt::Display) -> Self {
+        Self(text.to_string())
     }
 }
 
-impl Serialize for Time {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        text::serialize(&DurationText(self.0), to)
+/// What the objects refuse, because it is out of its range.
+impl From<BuildError> for BadSetting {
+    fn from(error: BuildError) -> Self {
+        Self::new(error)
     }
 }
 
-/// What is written as text.
-mod text {
-    use std::{fmt::Display, str::FromStr};
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
-
-    pub(super) fn serialize<T: Display, S: Serializer>(
-        value: &T,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        to.collect_str(value)
+impl fmt::Display for BadSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
+
+impl Error for BadSetting {}

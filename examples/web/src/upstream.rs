@@ -104,7 +104,7 @@ async fn work(mut shop: Shop, item: u32) -> Result<String, StatusCode> {
     let slot = shop.slots.acquire(1).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     let UpstreamSettings { call, slow_factor, .. } = shop.settings;
     let slower = if *shop.mode.borrow() == Mode::Slow { slow_factor } else { 1 };
-    tokio::time::sleep(call.0 * slower).await;
+    tokio::time::sleep(call * slower).await;
     drop(slot);
     Ok(format!("item {item}: an article of the catalogue"))
 }

@@ -1,12 +1,13 @@
-//! What the handlers share: the present guard, and what lasts as long as the server.
+//! What the handlers share: the objects, the present settings, and the service that they make.
 
 use std::{
     error::Error,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use axum::{Router, middleware};
-use tidegate::{Semaphore, WorkerPool, worker_pool::OnFull};
+use serde_json::{Map, Value};
+use tidegate::{Semaphore, WorkerPool, worker_pool::StartError};
 use tidegate_metrics::Registry;
 use tower::util::BoxCloneSyncService;
 
@@ -17,7 +18,7 @@ use crate::{
     guard,
     load::Load,
     parts::Parts,
-    settings::{GuardSettings, Settings},
+    settings::{BadSetting, Settings},
     upstream::Upstream,
 };
 
@@ -33,8 +34,6 @@ pub enum Guarding {
 /// What the handlers share.
 #[derive(Debug)]
 pub struct Web {
-    /// The settings at the start.
-    pub settings: Settings,
     /// The upstream that misbehaves.
     pub upstream: Upstream,
     /// The load generator.
@@ -45,19 +44,21 @@ pub struct Web {
     pub pages: Arc<Semaphore>,
     /// The way into the access log.
     pub log: WayIn,
-    guarding: Guarding,
-    current: RwLock<Arc<Current>>,
-}
-
-/// The present guard, and the service behind it.
-#[derive(Debug)]
-pub struct Current {
-    /// Its settings.
-    pub settings: GuardSettings,
-    /// What it is made of.
-    pub parts: Parts,
     /// What operators see.
     pub registry: Registry,
+    guarding: Guarding,
+    current: RwLock<Arc<Current>>,
+    /// Held by the one that changes the settings.
+    changing: Mutex<()>,
+}
+
+/// The present settings, and the service that they make.
+#[derive(Debug)]
+pub struct Current {
+    /// The settings.
+    pub settings: Settings,
+    /// What the guard is made of.
+    pub parts: Parts,
     /// The guarded service.
     pub routes: Router,
 }
@@ -75,74 +76,78 @@ impl Web {
         log: WayIn,
         guarding: Guarding,
     ) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let service = &settings.service;
-        let pool = WorkerPool::builder()
-            .threads(service.threads)
-            .queue(service.queue)
-            .on_full(OnFull::Reject)
-            .build()?;
-        let pool = Arc::new(pool);
-        let pages = Arc::new(Semaphore::new(service.pages));
-        let base = Base { upstream: &upstream, pool: &pool, pages: &pages, log: &log };
-        let current = RwLock::new(Arc::new(base.current(settings.guard.clone(), guarding)?));
-        Ok(Self { settings, upstream, load, pool, pages, log, guarding, current })
+        let pool = Arc::new(settings.pool.builder().build().map_err(of_pool)?);
+        let pages = settings.pages.builder().map_err(|error| error.within("pages"))?;
+        let pages = Arc::new(pages.build());
+        let parts = Parts::new(&settings.guard).map_err(|error| error.within("guard"))?;
+        let registry = Registry::new();
+        guard::watch(&parts, &registry)?;
+        registry.watch("pages", &pages)?;
+        registry.watch("digests", &pool)?;
+        log.watch(&registry)?;
+        let routes = routes(&parts, &upstream, &pool, &log, guarding);
+        let current = RwLock::new(Arc::new(Current { settings, parts, routes }));
+        let changing = Mutex::default();
+        Ok(Self { upstream, load, pool, pages, log, registry, guarding, current, changing })
     }
 
-    /// Returns the present guard.
+    /// Returns the present settings and what they make.
     pub fn current(&self) -> Arc<Current> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts a new guard into the place of the present one. Requests in flight end under the old
-    /// one, and the new one's limits begin anew.
+    /// Changes the settings that `changes` names: see [`Settings::merge`]. The objects stay the
+    /// same, with all that they know. Requests in flight end behind the layers that they have
+    /// passed.
     ///
     /// # Errors
     ///
-    /// A setting is out of range: the present guard stays.
-    pub fn replace_guard(
-        &self,
-        settings: GuardSettings,
-    ) -> Result<(), Box<dyn Error + Send + Sync>> {
-        let Self { upstream, pool, pages, log, .. } = self;
-        let new = Arc::new(Base { upstream, pool, pages, log }.current(settings, self.guarding)?);
+    /// A setting is wrong: nothing changes.
+    pub fn change(&self, changes: Map<String, Value>) -> Result<Settings, BadSetting> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.current();
+        let settings = before.settings.merge(changes)?;
+        settings.pages.builder().map(drop).map_err(|error| error.within("pages"))?;
+        Parts::check(&settings.guard).map_err(|error| error.within("guard"))?;
+        // Nothing below is refused, except by the pool, which comes first for that reason.
+        if let Some(threads) = settings.pool.threads {
+            self.pool.resize(threads).map_err(of_pool)?;
+        }
+        self.pages.set_capacity(settings.pages.permits);
+        let parts = before.parts.apply(&settings.guard, &before.settings.guard)?;
+        let routes = routes(&parts, &self.upstream, &self.pool, &self.log, self.guarding);
+        let new = Arc::new(Current { settings: settings.clone(), parts, routes });
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
-        Ok(())
+        Ok(settings)
     }
 }
 
-/// What the service behind a guard is made of.
-struct Base<'a> {
-    upstream: &'a Upstream,
-    pool: &'a Arc<WorkerPool>,
-    pages: &'a Arc<Semaphore>,
-    log: &'a WayIn,
+/// Returns the service behind the guard.
+fn routes(
+    parts: &Parts,
+    upstream: &Upstream,
+    pool: &Arc<WorkerPool>,
+    log: &WayIn,
+    guarding: Guarding,
+) -> Router {
+    let routes = match guarding {
+        Guarding::On => {
+            let client = UpstreamClient::new(upstream.address(), Some(parts.timeout));
+            let upstream = guard::before_upstream(parts, client);
+            guard::before_service(parts, api::routes(upstream, pool.clone()))
+        }
+        Guarding::Off => {
+            let client = UpstreamClient::new(upstream.address(), None);
+            api::routes(BoxCloneSyncService::new(client), pool.clone())
+        }
+    };
+    let noted = (log.clone(), parts.client);
+    routes.layer(middleware::from_fn_with_state(noted, access_log::note))
 }
 
-impl Base<'_> {
-    fn current(
-        &self,
-        settings: GuardSettings,
-        guarding: Guarding,
-    ) -> Result<Current, Box<dyn Error + Send + Sync>> {
-        let parts = Parts::new(&settings)?;
-        let registry = Registry::new();
-        guard::watch(&parts, &registry)?;
-        registry.watch("pages", self.pages)?;
-        registry.watch("digests", self.pool)?;
-        self.log.watch(&registry)?;
-        let routes = match guarding {
-            Guarding::On => {
-                let client = UpstreamClient::new(self.upstream.address(), Some(parts.timeout));
-                let upstream = guard::before_upstream(&parts, client);
-                guard::before_service(&parts, api::routes(upstream, self.pool.clone()))
-            }
-            Guarding::Off => {
-                let client = UpstreamClient::new(self.upstream.address(), None);
-                api::routes(BoxCloneSyncService::new(client), self.pool.clone())
-            }
-        };
-        let noted = (self.log.clone(), parts.client);
-        let routes = routes.layer(middleware::from_fn_with_state(noted, access_log::note));
-        Ok(Current { settings, parts, registry, routes })
+fn of_pool(error: StartError) -> BadSetting {
+    match error {
+        StartError::Setting(error) => error.within("pool").into(),
+        error => BadSetting::new(error),
     }
 }

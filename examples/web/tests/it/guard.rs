@@ -27,7 +27,7 @@ async fn equal_requests_share_one_call() {
 
 #[tokio::test]
 async fn an_upstream_that_fails_is_left_alone_and_the_fallback_answers() {
-    let service = Service::start(|settings| settings.guard.minimum_calls = 2).await;
+    let service = Service::start(|settings| settings.guard.breaker.minimum_calls = Some(2)).await;
     let web = service.server.web();
     web.upstream.set_mode(Mode::Failing);
     for item in 0..2 {
@@ -43,7 +43,8 @@ async fn an_upstream_that_fails_is_left_alone_and_the_fallback_answers() {
 #[tokio::test]
 async fn what_would_wait_too_long_is_shed_and_told_to_come_back() {
     let service = Service::start(|settings| {
-        (settings.guard.min_in_flight, settings.guard.max_in_flight) = (1, 1);
+        let limit = &mut settings.guard.limit;
+        (limit.min, limit.max, limit.initial) = (Some(1), Some(1), None);
         settings.guard.patience = Default::default();
     })
     .await;

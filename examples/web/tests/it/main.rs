@@ -4,4 +4,5 @@ mod clients;
 mod guard;
 mod operators;
 mod service;
+mod settings;
 mod shutdown;

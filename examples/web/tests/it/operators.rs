@@ -34,33 +34,6 @@ async fn every_metric_of_the_dashboard_is_scraped() {
 }
 
 #[tokio::test]
-async fn settings_change_in_use_for_callers_with_the_token() {
-    let service = Service::start(|_| {}).await;
-    let token = format!("Bearer {}", service.server.token().as_str());
-    let change = |token: &str, body: &str| {
-        let request = Request::post("/").header("content-type", "application/json");
-        service.send("/settings", request.header("authorization", token), body)
-    };
-    for (token, body, status) in [
-        ("", r#"{"quota":"5/s burst 7"}"#, 401),
-        ("Bearer wrong", r#"{"quota":"5/s burst 7"}"#, 401),
-        (&token, r#"{"quota":"0/s"}"#, 400),
-        (&token, r#"{"quotas":"5/s"}"#, 400),
-        (&token, r#"{"failure_ratio":2.0}"#, 400),
-    ] {
-        assert_eq!(change(token, body).await.unwrap().status, status, "{body}");
-        let limit = service.item("203.0.113.7", 1).await;
-        assert_eq!(limit.header("x-ratelimit-limit"), "40", "{body}");
-    }
-    let changed = change(&token, r#"{"quota":"5/s burst 7"}"#).await.unwrap();
-    assert_eq!(changed.status, 200, "{}", changed.body);
-    assert!(changed.body.contains("\"quota\":\"5/s burst 7\""), "{}", changed.body);
-    assert_eq!(service.item("203.0.113.7", 1).await.header("x-ratelimit-limit"), "7");
-    let settings = service.send("/settings", Request::get("/"), "").await.unwrap();
-    assert_eq!(settings.body, changed.body);
-}
-
-#[tokio::test]
 async fn buttons_are_for_the_page_alone() {
     let service = Service::start(|_| {}).await;
     let press = |kind: &str, body: &str| {

@@ -1,5 +1,7 @@
 //! A service under test, on a port of loopback, with a log of its own.
 
+use std::{error::Error, time::Duration};
+
 use axum::{
     body::{Body, Bytes, to_bytes},
     http::{HeaderMap, Request, StatusCode, request},
@@ -8,11 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tempfile::TempDir;
 use tower::ServiceExt;
-use web::{
-    server::Server,
-    settings::{Settings, Time},
-    web::Guarding,
-};
+use web::{server::Server, settings::Settings, web::Guarding};
 
 /// The service, and the folder of its log.
 pub(crate) struct Service {
@@ -30,19 +28,28 @@ impl Service {
     /// Starts a service whose upstream answers at once. Its timeouts are so long that no test
     /// depends on how long it takes.
     pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> Self {
-        const LONG: Time = Time(std::time::Duration::from_secs(3600));
+        const LONG: Duration = Duration::from_secs(3600);
+        let change = |settings: &mut Settings| {
+            settings.upstream.call = Duration::ZERO;
+            settings.guard.quota = "20/h burst 40".parse().unwrap();
+            settings.guard.patience = LONG;
+            settings.guard.timeout = LONG;
+            settings.guard.breaker.open_for = Some(LONG);
+            change(settings);
+        };
+        Self::try_start(Settings::default(), change).await.unwrap()
+    }
+
+    /// Starts a service with these settings.
+    pub(crate) async fn try_start(
+        mut settings: Settings,
+        change: impl FnOnce(&mut Settings),
+    ) -> Result<Self, Box<dyn Error + Send + Sync>> {
         let folder = TempDir::new().unwrap();
-        let mut settings = Settings::default();
         settings.service.address = ([127, 0, 0, 1], 0).into();
-        settings.service.log = folder.path().join("access.db");
-        settings.upstream.call = Time::default();
-        settings.guard.quota = "20/h burst 40".parse().unwrap();
-        settings.guard.patience = LONG;
-        settings.guard.timeout = LONG;
-        settings.guard.open_for = LONG;
+        settings.log.database = folder.path().join("access.db");
         change(&mut settings);
-        let server = Server::start(settings, Guarding::On).await.unwrap();
-        Self { server, folder }
+        Ok(Self { server: Server::start(settings, Guarding::On).await?, folder })
     }
 
     /// Asks for an item as `client`, through everything but the sockets.
