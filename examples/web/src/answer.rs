@@ -1,6 +1,6 @@
 //! What became of a call to the upstream.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use axum::body::Bytes;
 use tidegate::{circuit_breaker, gate::PairRefused, semaphore};
@@ -35,8 +35,13 @@ impl Answer {
 pub enum UpstreamError {
     /// There was no connection, or it broke.
     Unreachable,
-    /// The answer has this status, which is no success.
-    Status(u16),
+    /// The answer is no success.
+    Status {
+        /// Its status.
+        status: u16,
+        /// For how long the upstream wants to be left alone.
+        retry_after: Option<Duration>,
+    },
     /// The call took too long.
     TimedOut,
 }
@@ -45,7 +50,7 @@ impl fmt::Display for UpstreamError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable => f.write_str("upstream unreachable"),
-            Self::Status(status) => write!(f, "upstream answered {status}"),
+            Self::Status { status, .. } => write!(f, "upstream answered {status}"),
             Self::TimedOut => f.write_str("upstream took too long"),
         }
     }

@@ -49,6 +49,10 @@ async fn item(State(api): State<Api>, Path(item): Path<u32>) -> Response {
             ([(SOURCE, "fallback")], Json(Item { item, text: None, digest: None })).into_response()
         }
         Ok(Answer::Shed) => shed(),
+        Err(UpstreamError::Status { retry_after: Some(time), .. }) => {
+            let seconds = [(RETRY_AFTER, time.as_secs().to_string())];
+            (StatusCode::SERVICE_UNAVAILABLE, seconds).into_response()
+        }
         Err(UpstreamError::TimedOut) => StatusCode::GATEWAY_TIMEOUT.into_response(),
         Err(_) => StatusCode::BAD_GATEWAY.into_response(),
     }

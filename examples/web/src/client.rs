@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Bytes;
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, header::RETRY_AFTER},
+};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -65,8 +68,15 @@ async fn fetch(
     let uri = uri.parse().expect("an address and a number make a URI");
     let response = client.get(uri).await.map_err(|_| UpstreamError::Unreachable)?;
     if !response.status().is_success() {
-        return Err(UpstreamError::Status(response.status().as_u16()));
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+        return Err(UpstreamError::Status { status, retry_after });
     }
     let body = response.into_body().collect().await.map_err(|_| UpstreamError::Unreachable)?;
     Ok(Answer::Fresh(body.to_bytes()))
+}
+
+/// Reads `Retry-After` in seconds, its other form being a date.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }

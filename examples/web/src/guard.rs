@@ -14,11 +14,11 @@ pub fn before_service(parts: &Parts, routes: Router) -> Router {
     routes.layer(clients.rate_limit_headers(RateLimitHeaders::Both).respond_with(respond))
 }
 
-/// Shares equal calls, answers by itself while the breaker is open, and sheds what waits too long.
+/// Shares equal calls, tries again, answers while the breaker is open, sheds what waits too long.
 pub fn before_upstream(parts: &Parts, upstream: UpstreamClient) -> GuardedUpstream {
     let gates = (parts.breaker.clone().fail_fast_owned(), parts.limit.clone());
     let gates = GateLayer::new(gates).wait_at_most(parts.patience, SystemClock);
-    let guarded = gates.respond_with(Answer::instead).layer(upstream);
+    let guarded = parts.retry.layer(gates.respond_with(Answer::instead).layer(upstream));
     BoxCloneSyncService::new(CoalesceLayer::new(|item: &u32| Some(*item)).layer(guarded))
 }
 

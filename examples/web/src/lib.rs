@@ -14,6 +14,7 @@ pub mod events;
 pub mod guard;
 pub mod load;
 pub mod parts;
+pub mod retry;
 pub mod server;
 pub mod settings;
 pub mod upstream;

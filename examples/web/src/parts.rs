@@ -11,7 +11,7 @@ use tidegate::{
 };
 use tidegate_tower::http::PeerIp;
 
-use crate::settings::GuardSettings;
+use crate::{retry::RetryLayer, settings::GuardSettings};
 
 /// What the guard is made of. Clones share the limiter, the breaker and the limit.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct Parts {
     pub breaker: Arc<Breaker<SystemClock, Told>>,
     /// How many calls to the upstream may be in flight.
     pub limit: Arc<AdaptiveSemaphore<Vegas>>,
+    /// Which calls are tried again.
+    pub retry: RetryLayer,
     /// How long a request waits for the limit.
     pub patience: Duration,
     /// How long a call to the upstream may take.
@@ -40,7 +42,10 @@ impl Parts {
         let breaker = settings.breaker.builder().observer(Told).build();
         // Vegas, for the upstream's latency has a minimum: that of an empty queue.
         let limit = settings.limit.builder(Vegas::new()).build();
+        let GuardSettings { retry, max_retry_after, .. } = *settings;
+        retry.check("initial").map_err(|error| error.within("retry"))?;
         Ok(Self {
+            retry: RetryLayer::new(retry, max_retry_after, SystemClock),
             clients: Arc::new(KeyedLimiter::new(settings.quota, settings.max_clients)),
             client: client(settings.trusted_hops),
             breaker: Arc::new(breaker.map_err(|error| error.within("breaker"))?),
@@ -77,8 +82,9 @@ impl Parts {
             self.breaker.reconfigure(&new.breaker)?;
         }
         self.limit.set_range(new.limit.range())?;
+        let retry = self.retry.clone().with(new.retry, new.max_retry_after);
         let (client, patience, timeout) = (client(new.trusted_hops), new.patience, new.timeout);
-        Ok(Self { client, patience, timeout, ..self.clone() })
+        Ok(Self { client, retry, patience, timeout, ..self.clone() })
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use tidegate::{
-    BuildError, Quota,
+    Backoff, BuildError, Quota,
     batch_processor::BatcherSettings,
     circuit_breaker::BreakerSettings,
     semaphore::{SemaphoreSettings, adaptive::AdaptiveSettings},
@@ -75,6 +75,11 @@ pub struct GuardSettings {
     pub limit: AdaptiveSettings,
     /// When the upstream is left alone.
     pub breaker: BreakerSettings,
+    /// When and how often a call that has failed is tried again.
+    pub retry: Backoff,
+    /// If the upstream asks for a longer pause (`Retry-After`), the call is not tried again.
+    #[serde(with = "tidegate::duration_text")]
+    pub max_retry_after: Duration,
 }
 
 /// How the upstream behaves.
@@ -88,6 +93,9 @@ pub struct UpstreamSettings {
     pub call: Duration,
     /// How many times longer when it is slow.
     pub slow_factor: u32,
+    /// What it asks for when it fails: a `Retry-After` of so long.
+    #[serde(default, with = "tidegate::duration_text::option")]
+    pub retry_after: Option<Duration>,
 }
 
 impl UpstreamSettings {

@@ -1,11 +1,19 @@
 //! The upstream: a server of items that misbehaves on request.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{
     Router,
     extract::{Path, State},
-    http::StatusCode,
+    http::{StatusCode, header::RETRY_AFTER},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use serde::{Deserialize, Serialize};
@@ -34,6 +42,7 @@ pub enum Mode {
 pub struct Upstream {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
+    calls: Arc<AtomicUsize>,
     // Ends with the last clone.
     _server: Arc<Server>,
 }
@@ -52,6 +61,7 @@ struct Shop {
     settings: UpstreamSettings,
     mode: watch::Receiver<Mode>,
     slots: Arc<Semaphore>,
+    calls: Arc<AtomicUsize>,
 }
 
 impl Upstream {
@@ -65,15 +75,21 @@ impl Upstream {
         let address = listener.local_addr()?;
         let (mode, receiver) = watch::channel(Mode::Normal);
         let slots = Arc::new(Semaphore::new(settings.slots));
-        let shop = Shop { settings, mode: receiver, slots };
+        let calls = Arc::new(AtomicUsize::new(0));
+        let shop = Shop { settings, mode: receiver, slots, calls: calls.clone() };
         let app = Router::new().route("/items/{item}", get(item)).with_state(shop);
         let server = tokio::spawn(async move { axum::serve(listener, app).await });
-        Ok(Self { address, mode, _server: Arc::new(Server(server)) })
+        Ok(Self { address, mode, calls, _server: Arc::new(Server(server)) })
     }
 
     /// Returns where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Returns how often it was asked.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
     }
 
     /// Returns how it behaves.
@@ -88,9 +104,17 @@ impl Upstream {
 }
 
 /// Works in a task of its own: like many servers, it goes on when its caller has left.
-async fn item(State(shop): State<Shop>, Path(item): Path<u32>) -> Result<String, StatusCode> {
+async fn item(State(shop): State<Shop>, Path(item): Path<u32>) -> Response {
+    shop.calls.fetch_add(1, Ordering::Relaxed);
+    let retry_after = shop.settings.retry_after;
     let work = tokio::spawn(work(shop, item));
-    work.await.unwrap_or(Err(StatusCode::INTERNAL_SERVER_ERROR))
+    match work.await.unwrap_or(Err(StatusCode::INTERNAL_SERVER_ERROR)) {
+        Ok(text) => text.into_response(),
+        Err(status) => match retry_after {
+            None => status.into_response(),
+            Some(time) => (status, [(RETRY_AFTER, time.as_secs().to_string())]).into_response(),
+        },
+    }
 }
 
 async fn work(mut shop: Shop, item: u32) -> Result<String, StatusCode> {
@@ -98,7 +122,7 @@ async fn work(mut shop: Shop, item: u32) -> Result<String, StatusCode> {
     is_up.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     let mode = *shop.mode.borrow();
     if mode == Mode::Failing {
-        return Err(StatusCode::INTERNAL_SERVER_ERROR);
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
     }
     // The queue is first in, first out, and unbounded: this is what guards are for.
     let slot = shop.slots.acquire(1).await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;

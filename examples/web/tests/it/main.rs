@@ -3,6 +3,7 @@
 mod clients;
 mod guard;
 mod operators;
+mod retry;
 mod service;
 mod settings;
 mod shutdown;

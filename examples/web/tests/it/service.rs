@@ -9,6 +9,7 @@ use axum::{
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tempfile::TempDir;
+use tidegate::Backoff;
 use tower::ServiceExt;
 use web::{server::Server, settings::Settings, web::Guarding};
 
@@ -35,6 +36,7 @@ impl Service {
             settings.guard.patience = LONG;
             settings.guard.timeout = LONG;
             settings.guard.breaker.open_for = Some(LONG);
+            settings.guard.retry = Backoff::fixed(Duration::ZERO).max_attempts(1);
             change(settings);
         };
         Self::try_start(Settings::default(), change).await.unwrap()

@@ -124,6 +124,10 @@ async fn a_wrong_setting_is_answered_with_its_value_and_range_and_changes_nothin
             "pages.permits is 4294967296, but must be in 0..=4294967295",
         ),
         (json!({"guard":{"quota":"0/s"}}), "guard.quota is \"0/s\": "),
+        (
+            json!({"guard":{"retry":{"initial":"1s"}}}),
+            "guard.retry: initial is 1s, but must be at most its maximum of ",
+        ),
         (json!({"guard":{"patience":50}}), "guard.patience is 50: "),
         (json!({"guard":{"quotas":"5/s"}}), "guard.quotas is \"5/s\": unknown field `quotas`, "),
         (
