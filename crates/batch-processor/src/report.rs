@@ -7,9 +7,14 @@ use tidegate_core::{
 
 use crate::{batcher::Batcher, handler::Handler, leader::LeaderBatcher, stats::Stats};
 
-/// Requests are items. Those that were not accepted, and those that were dropped because there was
-/// no room, are reported as refused; those for which the handler failed, as failed. Waits are those
-/// of batches: from the first item until the batch is handed over.
+/// Requests are items. Those for which the handler failed are reported as failed. Those that were
+/// not accepted are reported as refused, and so are those that were dropped because there was no
+/// room, whether they had been accepted (`OnFull::DropOldest`) or not (`OnFull::DropNewest`): the
+/// handler never sees them. Until the driver is dropped, those that succeeded, failed or were
+/// refused, those in flight and those in the queue are all that were ever offered, each once. Items
+/// that waited when the driver was dropped leave the queue without an outcome.
+///
+/// Waits are those of batches: from the first item until the batch is handed over.
 impl<T, R, E, C> Report for Batcher<T, R, E, C> {
     fn report(&self, to: &mut dyn Sink) {
         report(self.stats(), to);
@@ -32,7 +37,7 @@ fn report(stats: Stats, to: &mut dyn Sink) {
     to.record(Sample::requests(NAME, "failed", stats.failed_items));
     to.record(Sample::requests(NAME, "refused", stats.refused + stats.dropped));
     let items = stats.done + stats.in_flight as u64;
-    to.record(Sample::summary(NAME, Metric::BatchItems, stats.batches, items as f64));
+    to.record(Sample::histogram(NAME, Metric::BatchItems, stats.sizes, items as f64));
     let sum = stats.wait_time.as_secs_f64();
-    to.record(Sample::summary(NAME, Metric::Wait, stats.batches, sum));
+    to.record(Sample::histogram(NAME, Metric::Wait, stats.waits, sum));
 }

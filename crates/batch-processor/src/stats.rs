@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use tidegate_core::report::Histogram;
+
 /// A snapshot of what a [`Batcher`](crate::Batcher) has done: everything of one instant.
 ///
 /// # Examples
@@ -69,6 +71,12 @@ pub struct Stats {
     /// For how long batches waited, from their first item until they were handed over, summed.
     #[cfg_attr(feature = "serde", serde(with = "tidegate_core::duration_text"))]
     pub wait_time: Duration,
+    /// Those waits by their length: the buckets of
+    /// [`Metric::Wait`](tidegate_core::report::Metric::bounds).
+    pub waits: Histogram,
+    /// Batches that were handed over by their number of items: the buckets of
+    /// [`Metric::BatchItems`](tidegate_core::report::Metric::bounds).
+    pub sizes: Histogram,
     /// For how long the handler ran, summed over the batches that are done. Pauses before retries
     /// count, too.
     #[cfg_attr(feature = "serde", serde(with = "tidegate_core::duration_text"))]

@@ -4,6 +4,16 @@
 //! fast path. The crate `tidegate-metrics` has the sinks: text, and the usual metrics crates.
 //! [`Metric`] is the one table from which the sinks, the docs and the dashboard are made.
 
+mod histogram;
+mod wait_times;
+
+pub use self::{
+    histogram::{BUCKETS, Histogram},
+    wait_times::WaitTimes,
+};
+
+use self::histogram::{ITEM_BOUNDS, WAIT_BOUNDS};
+
 /// An object whose statistics can be read by a metrics system.
 ///
 /// # Examples
@@ -68,10 +78,11 @@ pub enum Value {
     Gauge(f64),
     /// A number that only grows, until it wraps around.
     Counter(u64),
-    /// How many observations there were, and their sum: in seconds, where they are times.
-    Summary {
-        /// The number of observations.
-        count: u64,
+    /// How many observations there were by their size, and their sum: in seconds, where they are
+    /// times.
+    Histogram {
+        /// The number of observations in each bucket.
+        buckets: Histogram,
         /// The sum of what was observed.
         sum: f64,
     },
@@ -113,10 +124,11 @@ impl Sample {
         Self::checked(pattern, Metric::Requests, outcome, Value::Counter(n))
     }
 
-    /// Returns a sample of `count` observations with this sum.
+    /// Returns a sample of observations with this sum. Their buckets end at the metric's
+    /// [bounds](Metric::bounds).
     #[track_caller]
-    pub fn summary(pattern: &'static str, metric: Metric, count: u64, sum: f64) -> Self {
-        Self::checked(pattern, metric, "", Value::Summary { count, sum })
+    pub fn histogram(pattern: &'static str, metric: Metric, buckets: Histogram, sum: f64) -> Self {
+        Self::checked(pattern, metric, "", Value::Histogram { buckets, sum })
     }
 
     #[track_caller]
@@ -124,7 +136,7 @@ impl Sample {
         let kind = match value {
             Value::Gauge(_) => Kind::Gauge,
             Value::Counter(_) => Kind::Counter,
-            Value::Summary { .. } => Kind::Summary,
+            Value::Histogram { .. } => Kind::Histogram,
         };
         assert!(kind == metric.kind(), "{metric:?} is no {kind:?}");
         let is_known = match metric.label() {
@@ -177,8 +189,8 @@ pub enum Kind {
     Gauge,
     /// They only grow: [`Value::Counter`].
     Counter,
-    /// A count and a sum: [`Value::Summary`].
-    Summary,
+    /// Counts by size, and a sum: [`Value::Histogram`].
+    Histogram,
 }
 
 struct Row {
@@ -188,6 +200,7 @@ struct Row {
     kind: Kind,
     has_pattern: bool,
     label: Option<(&'static str, &'static [&'static str])>,
+    bounds: &'static [f64],
     help: &'static str,
 }
 
@@ -198,6 +211,7 @@ const GAUGE: Row = Row {
     kind: Kind::Gauge,
     has_pattern: false,
     label: None,
+    bounds: &[],
     help: "",
 };
 
@@ -232,13 +246,15 @@ static ROWS: [Row; Metric::ALL.len()] = [
         has_pattern: true,
         label: Some(("outcome", OUTCOMES)),
         help: "Requests by what became of them.",
+        ..GAUGE
     },
     Row {
         name: "tidegate_wait_seconds",
         otel: "tidegate.wait",
         unit: "s",
-        kind: Kind::Summary,
+        kind: Kind::Histogram,
         has_pattern: true,
+        bounds: &WAIT_BOUNDS,
         help: "Waits that are over, and how long they took.",
         ..GAUGE
     },
@@ -305,7 +321,8 @@ static ROWS: [Row; Metric::ALL.len()] = [
         name: "tidegate_batch_items",
         otel: "tidegate.batch.items",
         unit: "{item}",
-        kind: Kind::Summary,
+        kind: Kind::Histogram,
+        bounds: &ITEM_BOUNDS,
         help: "Batches that were handed over, and how many items they had.",
         ..GAUGE
     },
@@ -333,15 +350,16 @@ impl Metric {
         &ROWS[self as usize]
     }
 
-    /// Returns the name in Prometheus. A counter's name ends in `_total`; a summary has two names
-    /// there: this one with `_count` and with `_sum` appended.
+    /// Returns the name in Prometheus. A counter's name ends in `_total`; a histogram has three
+    /// names there: this one with `_bucket`, with `_count` and with `_sum` appended.
     pub fn name(self) -> &'static str {
         self.row().name
     }
 
     /// Returns the name by OpenTelemetry's conventions. OpenTelemetry's exporters make the name in
-    /// Prometheus from it, except for a summary. A summary is two counters there, which they call
-    /// `tidegate_wait_count_total` and `tidegate_wait_sum_seconds_total`, not
+    /// Prometheus from it, except for a histogram. A histogram is three counters there, which they
+    /// call `tidegate_wait_bucket_total`, `tidegate_wait_count_total` and
+    /// `tidegate_wait_sum_seconds_total`, not `tidegate_wait_seconds_bucket`,
     /// `tidegate_wait_seconds_count` and `tidegate_wait_seconds_sum`.
     pub fn otel_name(self) -> &'static str {
         self.row().otel
@@ -370,6 +388,16 @@ impl Metric {
         self.row().label
     }
 
+    /// Returns where the buckets of a histogram end, upwards: each bucket takes what is not above
+    /// its bound, and one more takes the rest. Of waits these are seconds: the powers of ten from 1
+    /// µs to 1 ms, and the defaults of [Prometheus' clients][defaults] from 5 ms to 10 s. Of batches
+    /// they are items: the powers of two to 16384. Empty for what is no histogram.
+    ///
+    /// [defaults]: https://pkg.go.dev/github.com/prometheus/client_golang/prometheus#pkg-variables
+    pub fn bounds(self) -> &'static [f64] {
+        self.row().bounds
+    }
+
     /// Returns what the metric measures, in a sentence.
     pub fn help(self) -> &'static str {
         self.row().help
@@ -378,7 +406,7 @@ impl Metric {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Metric, Sample};
+    use super::{BUCKETS, Kind, Metric, Sample};
 
     #[test]
     fn rows_stand_in_the_order_of_the_metrics() {
@@ -391,6 +419,9 @@ mod tests {
             assert_eq!(metric.name().ends_with("_seconds"), metric.unit() == "s");
             assert_eq!(metric.name().ends_with("_ratio"), metric.unit() == "1");
             assert!(metric.help().ends_with('.'));
+            let bounds = if metric.kind() == Kind::Histogram { BUCKETS - 1 } else { 0 };
+            assert_eq!(metric.bounds().len(), bounds);
+            assert!(metric.bounds().is_sorted_by(|a, b| a < b));
         }
     }
 

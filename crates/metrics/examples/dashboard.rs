@@ -31,11 +31,22 @@ pub(crate) fn page() -> String {
         "# Metrics\n\n\
          What `tidegate-metrics` reports. Each metric has the label `name`: that by which the object \
          is watched.\nNo metric has a label per key.\n\n\
-         In OpenTelemetry a summary is two counters, `count` and `sum`, and its exporters make \
-         other names for Prometheus\nof these: `tidegate_wait_count_total` and \
-         `tidegate_wait_sum_seconds_total`, where the text has `tidegate_wait_seconds_count`\nand \
-         `tidegate_wait_seconds_sum`. Of all else the names are the same. The dashboard asks for \
-         those of the text.\n\n\
+         A histogram has 16 buckets, the last without a bound (`+Inf`). The buckets of \
+         `tidegate_wait_seconds` end at the\npowers of ten from 1 µs to 1 ms, and at the [default \
+         bounds](https://pkg.go.dev/github.com/prometheus/client_golang/prometheus#pkg-variables)\n\
+         of Prometheus' clients, 5 ms to 10 s. Those of `tidegate_batch_items` end at the powers of \
+         two from 1 to 16384, whatever\nthe largest batch of a batcher is: Prometheus can add up \
+         buckets only if their bounds are the same.\n\n\
+         Where nobody measures a wait, none is reported: a semaphore and a worker pool have \
+         `tidegate_wait_seconds` only if they have a\nclock. A rate limiter and a batcher always \
+         have one.\n\n\
+         In OpenTelemetry a histogram is three counters, `bucket` (with the attribute `le`), `count` \
+         and `sum`, as there is no\nobservable histogram. Its exporters make other names for \
+         Prometheus of these: `tidegate_wait_bucket_total`, `tidegate_wait_count_total`\nand \
+         `tidegate_wait_sum_seconds_total`, where the text has `tidegate_wait_seconds_bucket`, \
+         `tidegate_wait_seconds_count` and\n`tidegate_wait_seconds_sum`. Of all else the names are \
+         the same. The dashboard asks for those of the text. The crate `metrics`\ngets the names \
+         of the text, as counters, and `_sum` as a gauge: its histograms take single values only.\n\n\
          This page and [the dashboard for Grafana](grafana/tidegate.json) are written by\n\
          `cargo run -p tidegate-metrics --example dashboard -- --write`.\n\n\
          | metric | kind | labels | in OpenTelemetry | unit | what |\n\
@@ -57,7 +68,7 @@ fn kind(metric: Metric) -> &'static str {
     match metric.kind() {
         Kind::Gauge => "gauge",
         Kind::Counter => "counter",
-        _ => "summary: `_count`, `_sum`",
+        _ => "histogram: `_bucket`, `_count`, `_sum`",
     }
 }
 
@@ -112,6 +123,15 @@ fn source() -> Value {
 fn panel((at, metric): (usize, Metric)) -> Value {
     let legend: Vec<String> =
         labels(metric).split(", ").map(|label| format!("{{{{{label}}}}}")).collect();
+    let target = |((expression, part), id): ((String, &str), char)| {
+        json!({
+            "refId": id,
+            "datasource": source(),
+            "expr": expression,
+            "legendFormat": legend.join(" ") + part,
+        })
+    };
+    let targets: Vec<Value> = expressions(metric).into_iter().zip('A'..).map(target).collect();
     let unit = match (metric.kind(), metric.unit()) {
         (_, "1") => "percentunit",
         (Kind::Counter, _) => "reqps",
@@ -125,24 +145,24 @@ fn panel((at, metric): (usize, Metric)) -> Value {
         "datasource": source(),
         "gridPos": { "x": at % 2 * 12, "y": at / 2 * 8, "w": 12, "h": 8 },
         "fieldConfig": { "defaults": { "unit": unit, "min": 0 }, "overrides": [] },
-        "targets": [{
-            "refId": "A",
-            "datasource": source(),
-            "expr": expression(metric),
-            "legendFormat": legend.join(" "),
-        }],
+        "targets": targets,
     })
 }
 
-/// Returns what the panel shows: a gauge itself, a counter's rate, the mean of a summary.
-fn expression(metric: Metric) -> String {
+/// Returns what the panel shows, and what each part of it is called, if there are several: a gauge
+/// itself, a counter's rate, the mean and the 99th percentile of a histogram.
+fn expressions(metric: Metric) -> Vec<(String, &'static str)> {
     let (name, labels) = (metric.name(), labels(metric));
-    let rate = |suffix| {
+    let rate = |suffix, labels| {
         format!("sum by ({labels}) (rate({name}{suffix}{{name=~\"$name\"}}[$__rate_interval]))")
     };
     match metric.kind() {
-        Kind::Gauge => format!("sum by ({labels}) ({name}{{name=~\"$name\"}})"),
-        Kind::Counter => rate(""),
-        _ => format!("{} / {}", rate("_sum"), rate("_count")),
+        Kind::Gauge => vec![(format!("sum by ({labels}) ({name}{{name=~\"$name\"}})"), "")],
+        Kind::Counter => vec![(rate("", &labels), "")],
+        _ => {
+            let mean = format!("{} / {}", rate("_sum", &labels), rate("_count", &labels));
+            let buckets = rate("_bucket", &format!("{labels}, le"));
+            vec![(mean, " mean"), (format!("histogram_quantile(0.99, {buckets})"), " p99")]
+        }
     }
 }

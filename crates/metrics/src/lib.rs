@@ -5,6 +5,7 @@
 
 extern crate alloc;
 
+mod bound;
 #[cfg(feature = "metrics")]
 mod facade;
 mod named_sample;
@@ -15,7 +16,7 @@ mod otel;
 mod prometheus;
 mod registry;
 
-pub use tidegate_core::report::{Kind, Metric, Report, Sample, Sink, Value};
+pub use tidegate_core::report::{Histogram, Kind, Metric, Report, Sample, Sink, Value};
 
 pub use self::{
     named_sample::NamedSample,

@@ -2,11 +2,15 @@
 
 use core::fmt::{self, Write as _};
 
-use alloc::string::String;
+use alloc::{format, string::String};
 
 use tidegate_core::report::{Kind, Metric, Value};
 
-use crate::{named_sample::NamedSample, registry::Registry};
+use crate::{
+    bound::{Bound, cumulative},
+    named_sample::NamedSample,
+    registry::Registry,
+};
 
 /// The content type of [`Registry::openmetrics`], for the answer to a scrape.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -44,7 +48,7 @@ fn write_head(metric: Metric, to: &mut dyn fmt::Write) -> fmt::Result {
     let family = metric.name().trim_end_matches("_total");
     let kind = match metric.kind() {
         Kind::Counter => "counter",
-        Kind::Summary => "summary",
+        Kind::Histogram => "histogram",
         _ => "gauge",
     };
     writeln!(to, "# TYPE {family} {kind}")?;
@@ -54,11 +58,15 @@ fn write_head(metric: Metric, to: &mut dyn fmt::Write) -> fmt::Result {
 fn write_reading(reading: &NamedSample, to: &mut dyn fmt::Write) -> fmt::Result {
     let name = reading.sample.metric.name();
     match reading.sample.value {
-        Value::Counter(n) => write_line(name, "", reading, &n, to),
-        Value::Gauge(value) => write_line(name, "", reading, &Number(value), to),
-        Value::Summary { count, sum } => {
-            write_line(name, "_count", reading, &count, to)?;
-            write_line(name, "_sum", reading, &Number(sum), to)
+        Value::Counter(n) => write_line(name, reading, None, &n, to),
+        Value::Gauge(value) => write_line(name, reading, None, &Number(value), to),
+        Value::Histogram { buckets, sum } => {
+            let named = |suffix| format!("{name}{suffix}");
+            for (bound, count) in cumulative(reading.sample.metric, buckets) {
+                write_line(&named("_bucket"), reading, Some(bound), &count, to)?;
+            }
+            write_line(&named("_count"), reading, None, &buckets.total(), to)?;
+            write_line(&named("_sum"), reading, None, &Number(sum), to)
         }
         _ => Ok(()),
     }
@@ -66,16 +74,19 @@ fn write_reading(reading: &NamedSample, to: &mut dyn fmt::Write) -> fmt::Result 
 
 fn write_line(
     name: &str,
-    suffix: &str,
     reading: &NamedSample,
+    bound: Option<Bound>,
     value: &dyn fmt::Display,
     to: &mut dyn fmt::Write,
 ) -> fmt::Result {
-    write!(to, "{name}{suffix}")?;
+    write!(to, "{name}")?;
     let mut before = '{';
     for (label, value) in reading.labels() {
         write!(to, "{before}{label}=\"{}\"", Escaped(value))?;
         before = ',';
+    }
+    if let Some(bound) = bound {
+        write!(to, "{before}le=\"{bound}\"")?;
     }
     writeln!(to, "}} {value}")
 }

@@ -1,6 +1,6 @@
 //! The registry as observable instruments of the crate `opentelemetry`.
 
-use alloc::{borrow::ToOwned, format, vec::Vec};
+use alloc::{borrow::ToOwned, format, string::ToString, vec::Vec};
 
 use opentelemetry::{
     KeyValue,
@@ -8,15 +8,16 @@ use opentelemetry::{
 };
 use tidegate_core::report::{Kind, Metric, Value};
 
-use crate::registry::Registry;
+use crate::{bound::cumulative, named_sample::NamedSample, registry::Registry};
 
 impl Registry {
     /// Makes observable instruments of `meter` for every metric: one, by its [name for
-    /// OpenTelemetry](Metric::otel_name), or two for a summary.
+    /// OpenTelemetry](Metric::otel_name), or three for a histogram.
     ///
-    /// There are no observable histograms: a summary is two counters, its `count` and its `sum`. So
-    /// exporters for Prometheus give a summary other names than [the text](Self::openmetrics) and
-    /// the dashboard do.
+    /// There are no observable histograms: a histogram is three counters, its `count`, its `sum`, and
+    /// its `bucket`s, which have the attribute `le` and are cumulative, as in Prometheus. So
+    /// exporters for Prometheus give a histogram other names than [the text](Self::openmetrics) and
+    /// the dashboard do. Prometheus' function `histogram_quantile` takes the buckets all the same.
     ///
     /// Call this method once for each meter. The instruments keep the registry, but not its
     /// objects; each instrument reads every object when it is observed.
@@ -36,6 +37,9 @@ impl Registry {
                     let count = meter.u64_observable_counter(format!("{name}.count"));
                     let count = count.with_description(help);
                     count.with_callback(self.observer(metric, as_count)).build();
+                    let buckets = meter.u64_observable_counter(format!("{name}.bucket"));
+                    let buckets = buckets.with_description(help);
+                    buckets.with_callback(self.bucket_observer(metric)).build();
                     let sum = meter.f64_observable_counter(format!("{name}.sum"));
                     let sum = sum.with_description(help).with_unit(unit);
                     sum.with_callback(self.observer(metric, as_sum)).build();
@@ -55,15 +59,37 @@ impl Registry {
         move |instrument| {
             let readings = registry.read();
             for reading in readings.iter().filter(|reading| reading.sample.metric == metric) {
-                let labels = reading.labels();
-                let labels: Vec<KeyValue> =
-                    labels.map(|(label, value)| KeyValue::new(label, value.to_owned())).collect();
                 if let Some(number) = number(reading.sample.value) {
-                    instrument.observe(number, &labels);
+                    instrument.observe(number, &attributes(reading));
                 }
             }
         }
     }
+
+    /// Returns a callback that observes the buckets of `metric`, a histogram.
+    fn bucket_observer(
+        &self,
+        metric: Metric,
+    ) -> impl Fn(&dyn AsyncInstrument<u64>) + Send + Sync + 'static {
+        let registry = self.clone();
+        move |instrument| {
+            let readings = registry.read();
+            for reading in readings.iter().filter(|reading| reading.sample.metric == metric) {
+                let Value::Histogram { buckets, .. } = reading.sample.value else { continue };
+                let mut attributes = attributes(reading);
+                for (bound, count) in cumulative(metric, buckets) {
+                    attributes.push(KeyValue::new("le", bound.to_string()));
+                    instrument.observe(count, &attributes);
+                    attributes.pop();
+                }
+            }
+        }
+    }
+}
+
+fn attributes(reading: &NamedSample) -> Vec<KeyValue> {
+    let labels = reading.labels();
+    labels.map(|(label, value)| KeyValue::new(label, value.to_owned())).collect()
 }
 
 fn as_gauge(value: Value) -> Option<f64> {
@@ -75,14 +101,15 @@ fn as_gauge(value: Value) -> Option<f64> {
 
 fn as_count(value: Value) -> Option<u64> {
     match value {
-        Value::Counter(count) | Value::Summary { count, .. } => Some(count),
+        Value::Counter(count) => Some(count),
+        Value::Histogram { buckets, .. } => Some(buckets.total()),
         _ => None,
     }
 }
 
 fn as_sum(value: Value) -> Option<f64> {
     match value {
-        Value::Summary { sum, .. } => Some(sum),
+        Value::Histogram { sum, .. } => Some(sum),
         _ => None,
     }
 }

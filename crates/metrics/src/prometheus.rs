@@ -15,8 +15,8 @@ use crate::registry::Registry;
 
 /// For `prometheus_client::registry::Registry::register_collector(Box::new(registry.clone()))`.
 ///
-/// That crate has no summaries: a summary is a histogram with a single bucket, which takes every
-/// observation. Its count and its sum have the same names as those of a summary.
+/// That crate spells some bounds of buckets another way than [the text](Registry::openmetrics):
+/// `1e-6` where that has `1e-06`. So scrape one object by one of the two.
 impl Collector for Registry {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let readings = self.read();
@@ -26,7 +26,7 @@ impl Collector for Registry {
             let name = metric.name().trim_end_matches("_total");
             let kind = match metric.kind() {
                 Kind::Counter => MetricType::Counter,
-                Kind::Summary => MetricType::Histogram,
+                Kind::Histogram => MetricType::Histogram,
                 _ => MetricType::Gauge,
             };
             let mut family_encoder = encoder.encode_descriptor(name, metric.help(), None, kind)?;
@@ -38,9 +38,12 @@ impl Collector for Registry {
                         encoder.encode_counter(&n, None::<&Exemplar<NoLabelSet, u64>>)?;
                     }
                     Value::Gauge(value) => encoder.encode_gauge(&value)?,
-                    Value::Summary { count, sum } => {
-                        let all = [(f64::INFINITY, count)];
-                        encoder.encode_histogram::<NoLabelSet>(sum, count, &all, None)?;
+                    Value::Histogram { buckets, sum } => {
+                        // The encoder adds the counts up.
+                        let bounds = metric.bounds().iter().copied().chain([f64::INFINITY]);
+                        let counts: Vec<(f64, u64)> = bounds.zip(buckets.counts()).collect();
+                        let total = buckets.total();
+                        encoder.encode_histogram::<NoLabelSet>(sum, total, &counts, None)?;
                     }
                     _ => {}
                 }

@@ -126,7 +126,7 @@ impl Registry {
     /// Reads every object. The readings are sorted by metric; those of one metric are in the order
     /// in which their objects were watched.
     ///
-    /// Counters and summaries never go backwards, even where an object corrects its own, so that no
+    /// Counters and histograms never go backwards, even where an object corrects its own, so that no
     /// system takes a correction for a restart. No two readings have the same metric and the same
     /// labels.
     pub fn read(&self) -> Vec<NamedSample> {
@@ -160,7 +160,7 @@ impl Watched {
         self.source.read(&mut samples).then_some(samples.0)
     }
 
-    /// Raises each counter and summary that is lower than before to what it was: a semaphore, for
+    /// Raises each counter, bucket and sum that is lower than before to what it was: a semaphore, for
     /// example, corrects its count when a grant is not taken.
     fn keep_from_shrinking(&self, samples: &mut [Sample]) {
         self.seen.with(|seen| {
@@ -180,9 +180,10 @@ impl Watched {
 fn larger(before: Value, now: Value) -> Value {
     match (before, now) {
         (Value::Counter(before), Value::Counter(now)) => Value::Counter(before.max(now)),
-        (Value::Summary { count, sum }, Value::Summary { count: counted, sum: summed }) => {
-            Value::Summary { count: count.max(counted), sum: sum.max(summed) }
-        }
+        (
+            Value::Histogram { buckets: before, sum: sum_before },
+            Value::Histogram { buckets: now, sum },
+        ) => Value::Histogram { buckets: before.max(&now), sum: sum_before.max(sum) },
         _ => now,
     }
 }

@@ -35,5 +35,5 @@ fn report(stats: Stats, to: &mut dyn Sink) {
     to.record(Sample::requests(NAME, "refused", stats.refused));
     to.record(Sample::count(NAME, Metric::Waiting, stats.waiting));
     let sum = stats.wait_time.as_secs_f64();
-    to.record(Sample::summary(NAME, Metric::Wait, stats.waited, sum));
+    to.record(Sample::histogram(NAME, Metric::Wait, stats.waits, sum));
 }

@@ -2,10 +2,14 @@
 
 use core::time::Duration;
 
+#[cfg(feature = "std")]
+use alloc::boxed::Box;
+
 #[cfg(not(feature = "std"))]
 use tidegate_core::primitive::atomic::{AtomicU64, Ordering};
+use tidegate_core::report::{Histogram, WaitTimes};
 #[cfg(feature = "std")]
-use tidegate_core::{Tally, const_fn};
+use tidegate_core::{Tally, const_fn, primitive::OnceLock};
 
 /// The statistics of a limiter, or of all keys of a keyed limiter together. A snapshot, whose
 /// numbers are not all of one instant. Counters wrap around.
@@ -40,6 +44,9 @@ pub struct Stats {
     /// The sum of the waits of those requests.
     #[cfg_attr(feature = "serde", serde(with = "tidegate_core::duration_text"))]
     pub wait_time: Duration,
+    /// Those waits by their length: the buckets of
+    /// [`Metric::Wait`](tidegate_core::report::Metric::bounds).
+    pub waits: Histogram,
 }
 
 /// The counters behind [`Stats`]. `COUNTERS` is their number, so `Left` has to be the last.
@@ -47,9 +54,6 @@ pub struct Stats {
 pub(crate) enum Counter {
     Allowed,
     Refused,
-    Waited,
-    WaitSeconds,
-    WaitNanos,
     Joined,
     Left,
 }
@@ -59,24 +63,21 @@ const COUNTERS: usize = Counter::Left as usize + 1;
 impl Counters {
     /// Counts a request that was granted after a wait.
     pub(crate) fn add_wait(&self, waited: Duration) {
-        self.add(Counter::Waited, 1);
-        // Seconds have a counter of their own: a hundred thousand waiters would fill 64 bits of
-        // nanoseconds in two days.
-        self.add(Counter::WaitSeconds, waited.as_secs());
-        self.add(Counter::WaitNanos, waited.subsec_nanos().into());
+        self.waits.get_or_make().add(waited);
     }
 
     pub(crate) fn stats(&self) -> Stats {
         // Reads `Left` first: every waiter that it counts is then counted by `Joined`, too.
         let left = self.sum(Counter::Left);
         let waiting = self.sum(Counter::Joined).saturating_sub(left);
+        let (wait_time, waits) = self.waits.get().map(WaitTimes::snapshot).unwrap_or_default();
         Stats {
             allowed: self.sum(Counter::Allowed),
             refused: self.sum(Counter::Refused),
             waiting: usize::try_from(waiting).unwrap_or(usize::MAX),
-            waited: self.sum(Counter::Waited),
-            wait_time: Duration::from_secs(self.sum(Counter::WaitSeconds))
-                .saturating_add(Duration::from_nanos(self.sum(Counter::WaitNanos))),
+            waited: waits.total(),
+            wait_time,
+            waits,
         }
     }
 }
@@ -86,13 +87,14 @@ impl Counters {
 #[derive(Debug)]
 pub(crate) struct Counters {
     tally: Tally<COUNTERS>,
+    waits: LazyWaitTimes,
 }
 
 #[cfg(feature = "std")]
 impl Counters {
     const_fn! {
         pub(crate) fn new() -> Self {
-            Self { tally: Tally::new() }
+            Self { tally: Tally::new(), waits: LazyWaitTimes::new() }
         }
     }
 
@@ -110,12 +112,14 @@ impl Counters {
 #[derive(Debug)]
 pub(crate) struct Counters {
     counters: [AtomicU64; COUNTERS],
+    waits: LazyWaitTimes,
 }
 
 #[cfg(not(feature = "std"))]
 impl Counters {
     pub(crate) const fn new() -> Self {
-        Self { counters: [const { AtomicU64::new(0) }; COUNTERS] }
+        let counters = [const { AtomicU64::new(0) }; COUNTERS];
+        Self { counters, waits: LazyWaitTimes::new() }
     }
 
     #[inline]
@@ -130,19 +134,49 @@ impl Counters {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use core::time::Duration;
+/// Most limiters are never waited for, so the first wait that is over allocates what counts them.
+#[cfg(feature = "std")]
+#[derive(Debug)]
+struct LazyWaitTimes {
+    waits: OnceLock<Box<WaitTimes>>,
+}
 
-    use super::Counters;
-
-    #[test]
-    fn what_many_have_waited_for_long_does_not_wrap_around() {
-        let counters = Counters::new();
-        let year = Duration::new(31_556_952, 999_999_999);
-        for _ in 0..100_000 {
-            counters.add_wait(year);
+#[cfg(feature = "std")]
+impl LazyWaitTimes {
+    const_fn! {
+        fn new() -> Self {
+            Self { waits: OnceLock::new() }
         }
-        assert_eq!(counters.stats().wait_time, 100_000 * year);
+    }
+
+    fn get(&self) -> Option<&WaitTimes> {
+        self.waits.get().map(|waits| &**waits)
+    }
+
+    fn get_or_make(&self) -> &WaitTimes {
+        self.waits.get_or_init(Box::default)
+    }
+}
+
+/// Without std there is no `OnceLock`, so it is there from the start.
+#[cfg(not(feature = "std"))]
+#[derive(Debug)]
+struct LazyWaitTimes {
+    waits: WaitTimes,
+}
+
+#[cfg(not(feature = "std"))]
+impl LazyWaitTimes {
+    const fn new() -> Self {
+        Self { waits: WaitTimes::new() }
+    }
+
+    #[allow(clippy::unnecessary_wraps, reason = "the allocated one may be missing")]
+    const fn get(&self) -> Option<&WaitTimes> {
+        Some(&self.waits)
+    }
+
+    const fn get_or_make(&self) -> &WaitTimes {
+        &self.waits
     }
 }

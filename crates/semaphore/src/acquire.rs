@@ -109,7 +109,7 @@ impl<P: Deref<Target = PermitPool>> Request<P> {
     }
 }
 
-/// Adds the time that a request has waited in the queue; nothing if that was not measured.
+/// Counts the time that a request has waited in the queue; nothing if that was not measured.
 #[inline]
 fn measure(pool: &PermitPool, since: Timestamp) {
     if since != Timestamp::NEVER {
@@ -119,8 +119,8 @@ fn measure(pool: &PermitPool, since: Timestamp) {
 
 #[cold]
 fn add_up(pool: &PermitPool, since: Timestamp) {
-    if let Some(now) = pool.now() {
-        pool.counts().add_wait_time(now.since(since));
+    if let Some(stopwatch) = &pool.settings.stopwatch {
+        stopwatch.waits.add(stopwatch.now().since(since));
     }
 }
 

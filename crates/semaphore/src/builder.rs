@@ -2,14 +2,13 @@
 
 use core::fmt;
 
-use alloc::boxed::Box;
-
 use tidegate_core::Clock;
 
 use crate::{
     fairness::Fairness,
     pool::{PermitPool, Settings},
     semaphore::Semaphore,
+    stopwatch::Stopwatch,
 };
 
 /// Sets a [`Semaphore`] up. Made by [`Semaphore::builder`].
@@ -95,13 +94,14 @@ impl Builder {
     }
 
     /// Measures with `clock` how long requests wait in the queue, for
-    /// [`Stats::wait_time`](crate::Stats::wait_time). Default: nothing is measured.
+    /// [`Stats::wait_time`](crate::Stats::wait_time) and [`Stats::waits`](crate::Stats::waits).
+    /// Default: nothing is measured.
     ///
     /// The clock is read before a request joins the queue, even if the request is then refused or
     /// served without a wait, and again when the wait is over. A request that takes permits without
     /// the queue does not read it.
     pub fn clock(mut self, clock: impl Clock + Send + Sync + 'static) -> Self {
-        self.settings.clock = Some(Box::new(clock));
+        self.settings.stopwatch = Some(Stopwatch::boxed(clock));
         self
     }
 

@@ -21,6 +21,7 @@ mod pool;
 mod report;
 mod settings;
 mod stats;
+mod stopwatch;
 mod with_async;
 mod word;
 

@@ -35,13 +35,12 @@ mod serve;
 use core::{
     fmt, mem,
     panic::{RefUnwindSafe, UnwindSafe},
-    time::Duration,
 };
 
 use alloc::boxed::Box;
 
 use tidegate_core::{
-    Clock, Event, Timestamp, WaitList,
+    Event, Timestamp, WaitList,
     primitive::{
         atomic::{AtomicU64, AtomicUsize, Ordering, fence},
         spin_loop,
@@ -53,6 +52,7 @@ use crate::{
     error::{AcquireError, TryAcquireError},
     fairness::Fairness,
     stats::{Counts, Stats},
+    stopwatch::Stopwatch,
     word::{ATTENDED, BARRED, CLOSED, MAX_PERMITS, Need, acquisitions, charged, free, permits},
 };
 
@@ -85,7 +85,7 @@ pub(crate) struct Settings {
     /// Whether a request for more than the capacity waits until permits are added.
     pub(crate) waits_for_capacity: bool,
     /// Measures the waits; `None` if they are not measured.
-    pub(crate) clock: Option<Box<dyn Clock + Send + Sync>>,
+    pub(crate) stopwatch: Option<Box<Stopwatch>>,
 }
 
 /// The clock is `Sync`: it keeps what it changes behind atomics or locks, so a panic shows a caller
@@ -99,7 +99,7 @@ impl Settings {
         bound: Fairness::Fifo.bound(),
         max_waiters: usize::MAX,
         waits_for_capacity: false,
-        clock: None,
+        stopwatch: None,
     };
 }
 
@@ -379,23 +379,34 @@ impl PermitPool {
         &self.counts
     }
 
-    /// Returns the time; `None` if waits are not measured. The reading is fresh: a cached one would
-    /// add time that passed before the wait.
+    /// Returns the time; `None` if waits are not measured.
     pub(crate) fn now(&self) -> Option<Timestamp> {
-        self.settings.clock.as_ref().map(|clock| clock.fresh_now())
+        self.settings.stopwatch.as_ref().map(|stopwatch| stopwatch.now())
+    }
+
+    /// Returns whether waits are measured.
+    pub(crate) fn measures(&self) -> bool {
+        self.settings.stopwatch.is_some()
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        // The wait time is read before the queue's lock is taken, so that neither lock is held for
-        // longer than it has to be.
-        let clock = self.settings.clock.as_ref();
-        let wait_time = clock.map_or(Duration::ZERO, |_| self.counts.wait_time());
+        // The waits are read before the queue's lock is taken, so that it is not held for longer
+        // than it has to be.
+        let stopwatch = self.settings.stopwatch.as_ref();
+        let (wait_time, waits) = stopwatch.map(|it| it.waits.snapshot()).unwrap_or_default();
         self.line.with(|line| {
             let available = self.free();
             let in_use = self.capacity() + self.debt() - available;
             let (capacity, waiting) = (self.capacity(), line.len());
-            let stats =
-                Stats { capacity, available, in_use, waiting, wait_time, ..Stats::default() };
+            let stats = Stats {
+                capacity,
+                available,
+                in_use,
+                waiting,
+                wait_time,
+                waits,
+                ..Stats::default()
+            };
             // ORDERING: Relaxed: `Counts` orders this load after that of its laps.
             self.counts.fill(stats, || acquisitions(self.word.load(Ordering::Relaxed)))
         })

@@ -4,11 +4,12 @@ use tidegate_core::report::{Metric, Report, Sample, Sink};
 
 use crate::{
     adaptive::{AdaptiveSemaphore, LimitAlgorithm},
+    permit::HasPool,
     semaphore::Semaphore,
 };
 
-/// The waits are reported once their measured time is above zero, which needs a
-/// [clock](crate::Builder::clock). Requests that still wait are not counted in them.
+/// Waits are reported only if the semaphore has a [clock](crate::Builder::clock): those in the queue
+/// that are over, whatever their outcome.
 impl Report for Semaphore {
     fn report(&self, to: &mut dyn Sink) {
         const NAME: &str = "semaphore";
@@ -25,10 +26,9 @@ impl Report for Semaphore {
         to.record(Sample::requests(NAME, "succeeded", stats.acquired));
         to.record(Sample::requests(NAME, "refused", stats.refused));
         to.record(Sample::requests(NAME, "cancelled", stats.cancelled));
-        if !stats.wait_time.is_zero() {
-            let over = stats.waited.saturating_sub(stats.waiting as u64);
+        if self.pool().measures() {
             let sum = stats.wait_time.as_secs_f64();
-            to.record(Sample::summary(NAME, Metric::Wait, over, sum));
+            to.record(Sample::histogram(NAME, Metric::Wait, stats.waits, sum));
         }
     }
 }

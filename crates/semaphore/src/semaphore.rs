@@ -455,8 +455,7 @@ impl Semaphore {
     }
 
     /// Returns the statistics: permits and the queue as of one instant, the counts as of about that
-    /// instant. With a [clock](crate::Builder::clock), takes the lock of the wait time first; then
-    /// it takes the lock of the queue.
+    /// instant. Takes the lock of the queue.
     pub fn stats(&self) -> Stats {
         self.pool.stats()
     }

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use tidegate_core::{
-    lock::Lock,
     primitive::atomic::{AtomicU64, Ordering},
+    report::Histogram,
 };
 
 use crate::word::{ACQUISITIONS_MODULUS, acquisitions};
@@ -55,6 +55,9 @@ pub struct Stats {
     /// [clock](crate::Builder::clock).
     #[cfg_attr(feature = "serde", serde(with = "tidegate_core::duration_text"))]
     pub wait_time: Duration,
+    /// Those waits by their length: the buckets of
+    /// [`Metric::Wait`](tidegate_core::report::Metric::bounds). Zeros without a clock.
+    pub waits: Histogram,
 }
 
 /// Acquisitions in a lap: a sixteenth of what the word counts to.
@@ -102,9 +105,6 @@ pub(crate) struct Counts {
     pub(crate) unclaimed: Counter,
     /// Requests that joined the queue. Written under the queue's lock.
     pub(crate) waited: Counter,
-    /// The time of all waits that are over. A `u64` of nanoseconds would not do: a hundred thousand
-    /// waits of three days overflow it. Locked only where waits are measured.
-    wait_time: Lock<Duration>,
 }
 
 impl Counts {
@@ -117,7 +117,6 @@ impl Counts {
                 cancelled: Counter::new(),
                 unclaimed: Counter::new(),
                 waited: Counter::new(),
-                wait_time: Lock::new(Duration::ZERO),
             }
         }
     }
@@ -136,16 +135,6 @@ impl Counts {
         // ORDERING: Release: a thread that reads this count (Acquire in `acquired`) reads the word
         // of that lap, too.
         self.laps.fetch_add(1, Ordering::Release);
-    }
-
-    /// Adds the time of a wait that is over.
-    pub(crate) fn add_wait_time(&self, duration: Duration) {
-        self.wait_time.with(|sum| *sum = sum.saturating_add(duration));
-    }
-
-    /// Returns the time of all waits that are over.
-    pub(crate) fn wait_time(&self) -> Duration {
-        self.wait_time.with(|sum| *sum)
     }
 
     /// Extends the count in the word to 64 bits. `in_word` reads it.

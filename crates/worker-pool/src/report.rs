@@ -17,7 +17,7 @@ impl Report for WorkerPool {
         to.record(Sample::requests(NAME, "cancelled", stats.cancelled));
         to.record(Sample::requests(NAME, "refused", stats.refused));
         if let Some(sum) = stats.wait_time {
-            to.record(Sample::summary(NAME, Metric::Wait, stats.waited, sum.as_secs_f64()));
+            to.record(Sample::histogram(NAME, Metric::Wait, stats.waits, sum.as_secs_f64()));
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use tidegate_core::report::Histogram;
+
 use crate::state::{
     Shared,
     counters::{Counter, TimeSum},
@@ -71,6 +73,9 @@ pub struct Stats {
     /// How long those jobs had waited, in all. `None` unless the pool has a clock.
     #[cfg_attr(feature = "serde", serde(default, with = "tidegate_core::duration_text::option"))]
     pub wait_time: Option<Duration>,
+    /// Those jobs by how long they had waited: the buckets of
+    /// [`Metric::Wait`](tidegate_core::report::Metric::bounds). Zeros unless the pool has a clock.
+    pub waits: Histogram,
     /// How long the jobs that returned or panicked had run, in all. `None` unless the pool has a
     /// clock.
     #[cfg_attr(feature = "serde", serde(default, with = "tidegate_core::duration_text::option"))]
@@ -106,6 +111,7 @@ impl Shared {
             threads_refused: sums.get(Counter::ThreadsRefused),
             waited: if self.measures() { sums.get(Counter::Started) } else { 0 },
             wait_time: time(TimeSum::Wait),
+            waits: sums.waits(),
             run_time: time(TimeSum::Run),
         }
     }

@@ -86,7 +86,10 @@ impl<T> GathererState<T> {
         self.with_the_handler += batch.len();
         self.stats.batches += 1;
         self.stats.count(batch.due.unwrap_or(Trigger::Items));
-        self.stats.wait_time = self.stats.wait_time.saturating_add(now.since(batch.since));
+        let waited = now.since(batch.since);
+        self.stats.wait_time = self.stats.wait_time.saturating_add(waited);
+        self.stats.waits.add_wait(waited);
+        self.stats.sizes.add_batch(batch.len());
         id
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::echo::{echo, entries};
 use test_kit::Task;
 use tidegate_batch_processor::{Batcher, BuildError, ManualClock, PushError};
+use tidegate_core::report::Histogram;
 
 const DELAY: Duration = Duration::from_millis(10);
 
@@ -21,6 +22,31 @@ fn a_full_batch_is_handed_over_at_once() {
     assert_eq!(entries(&log), [[0, 1], [2, 3]]);
     assert_eq!((batcher.stats().by_items, batcher.stats().waiting), (2, 1));
     assert_eq!(batcher.stats().mean_items(), 2.0);
+}
+
+#[test]
+fn each_batch_is_in_one_bucket_by_its_items_and_in_one_by_its_wait() {
+    let clock = ManualClock::new();
+    let (_log, handler) = echo();
+    let builder = Batcher::builder().max_items(5).max_delay(DELAY).clock(clock.clone());
+    let (batcher, driver) = builder.build(handler).unwrap();
+    let mut driver = Task::new(driver);
+    // Two full batches at once, then three that are due by their time.
+    for (items, wait) in [(10, Duration::ZERO), (1, DELAY), (2, DELAY), (3, 2 * DELAY)] {
+        for n in 0..items {
+            batcher.try_push(n).unwrap();
+        }
+        clock.advance(wait);
+        assert!(driver.run().is_pending());
+    }
+    let stats = batcher.stats();
+    let filled = |histogram: Histogram| -> Vec<(usize, u64)> {
+        histogram.counts().into_iter().enumerate().filter(|(_, count)| *count > 0).collect()
+    };
+    // Bounds: 1, 2, 4, 8 items; at most 1 µs, 10 ms, 25 ms.
+    assert_eq!(filled(stats.sizes), [(0, 1), (1, 1), (2, 1), (3, 2)]);
+    assert_eq!(filled(stats.waits), [(0, 2), (5, 2), (6, 1)]);
+    assert_eq!((stats.sizes.total(), stats.waits.total()), (stats.batches, stats.batches));
 }
 
 #[test]

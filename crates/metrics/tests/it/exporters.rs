@@ -60,8 +60,15 @@ pub(crate) fn watched() -> (Registry, Vec<Arc<dyn Any>>) {
     (registry, vec![permits, adaptive, limiter, breaker, pool, batcher])
 }
 
+/// Returns how the tests name a series. The bound of a bucket is spelled as Rust does, whatever the
+/// exporter's way is.
 fn series(name: &str, labels: impl Iterator<Item = (String, String)>) -> String {
-    let mut labels: Vec<String> = labels.map(|(label, value)| format!("{label}={value}")).collect();
+    let spelled = |label: &str, value: String| match label {
+        "le" => value.parse::<f64>().unwrap().to_string(),
+        _ => value,
+    };
+    let labels = labels.map(|(label, value)| format!("{label}={}", spelled(&label, value)));
+    let mut labels: Vec<String> = labels.collect();
     labels.sort();
     format!("{name}{{{}}}", labels.join(","))
 }
@@ -74,16 +81,21 @@ pub(crate) fn numbers(registry: &Registry) -> BTreeMap<String, f64> {
         let labels = |reading: &NamedSample| -> Vec<(String, String)> {
             reading.labels().map(|(label, value)| (label.into(), value.into())).collect()
         };
-        let mut put = |suffix: &str, number: f64| {
-            let series = series(&format!("{name}{suffix}"), labels(&reading).into_iter());
-            assert_eq!(numbers.insert(series, number), None);
+        let mut put = |suffix: &str, bound: Option<f64>, number: f64| {
+            let bound = bound.map(|bound| ("le".into(), bound.to_string()));
+            let labels = labels(&reading).into_iter().chain(bound);
+            assert_eq!(numbers.insert(series(&format!("{name}{suffix}"), labels), number), None);
         };
         match reading.sample.value {
-            Value::Counter(n) => put("", n as f64),
-            Value::Gauge(number) => put("", number),
-            Value::Summary { count, sum } => {
-                put("_count", count as f64);
-                put("_sum", sum);
+            Value::Counter(n) => put("", None, n as f64),
+            Value::Gauge(number) => put("", None, number),
+            Value::Histogram { buckets, sum } => {
+                let bounds = reading.sample.metric.bounds().iter().chain([&f64::INFINITY]);
+                for (bound, count) in bounds.zip(buckets.cumulative()) {
+                    put("_bucket", Some(*bound), count as f64);
+                }
+                put("_count", None, buckets.total() as f64);
+                put("_sum", None, sum);
             }
             _ => unreachable!(),
         }

@@ -2,11 +2,11 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use tidegate_batch_processor::Batcher;
+use tidegate_batch_processor::{Batcher, OnFull};
 use tidegate_circuit_breaker::{Breaker, KeyedBreaker, Throttle, TripRule};
 use tidegate_concurrent_map::{ConcurrentMap, ConcurrentSet, Keyed};
 use tidegate_core::{ManualClock, Outcome, Pass, Wait};
-use tidegate_metrics::{Registry, Report};
+use tidegate_metrics::{Metric, Registry, Report, Value};
 use tidegate_pipeline::Pipeline;
 use tidegate_rate_limiter::{
     FixedKeyedLimiter, KeyedLimiter, ManualClock as Clock, Quota, RateLimiter,
@@ -51,7 +51,7 @@ fn a_semaphore_reports_permits_waiters_and_waits() {
             "waiting{pattern=semaphore} Gauge(1.0)",
             "requests_total{pattern=semaphore,outcome=succeeded} Counter(2)",
             "requests_total{pattern=semaphore,outcome=refused} Counter(1)",
-            "wait_seconds{pattern=semaphore} Summary { count: 1, sum: 1.5 }",
+            "wait_seconds{pattern=semaphore} Histogram {12: 1}, sum 1.5",
         ]
     );
 }
@@ -67,7 +67,7 @@ fn a_wait_that_lasts_still_is_no_part_of_the_mean() {
     clock.advance(Duration::from_secs(2));
     drop(held);
     let _held = first.output().unwrap();
-    let waits = "wait_seconds{pattern=semaphore} Summary { count: 1, sum: 2.0 }";
+    let waits = "wait_seconds{pattern=semaphore} Histogram {12: 1}, sum 2";
     assert!(report(Arc::clone(&permits)).iter().any(|line| line == waits));
 }
 
@@ -96,7 +96,7 @@ fn limiters_report_grants_refusals_and_keys() {
     let _ = (one.try_acquire(1), one.try_acquire(1));
     let granted = "requests_total{pattern=rate_limiter,outcome=succeeded} Counter(1)";
     let refused = "requests_total{pattern=rate_limiter,outcome=refused} Counter(1)";
-    let waits = "wait_seconds{pattern=rate_limiter} Summary { count: 0, sum: 0.0 }";
+    let waits = "wait_seconds{pattern=rate_limiter} Histogram {}, sum 0";
     assert_eq!(report(Arc::new(one)), [granted, refused, waits]);
 
     let cells = FixedKeyedLimiter::<8>::new(quota);
@@ -184,7 +184,7 @@ fn a_pool_reports_the_waits_of_jobs_that_were_cancelled_later() {
     assert!(handle.cancel());
     assert!(test_kit::poll(&mut worker).is_pending());
     let cancelled = "requests_total{pattern=worker_pool,outcome=cancelled} Counter(1)";
-    let waits = "wait_seconds{pattern=worker_pool} Summary { count: 1, sum: 2.0 }";
+    let waits = "wait_seconds{pattern=worker_pool} Histogram {12: 1}, sum 2";
     assert_eq!(report(Arc::new(pool.clone())), [cancelled, waits]);
 }
 
@@ -213,6 +213,53 @@ fn a_batcher_reports_items_by_what_became_of_them() {
 }
 
 #[test]
+fn every_item_that_is_offered_to_a_batcher_is_reported_once() {
+    for (on_full, dropped) in
+        [(OnFull::Reject, 0), (OnFull::DropOldest, 4), (OnFull::DropNewest, 4)]
+    {
+        let builder = Batcher::builder().max_items(2).capacity(4).on_full(on_full);
+        let handler = |items: Vec<u8>| async move {
+            match items[..] {
+                [0, 1] => Err(()),
+                [2, 3] => Ok(items),
+                _ => std::future::pending().await,
+            }
+        };
+        let (batcher, driver) = builder.clock(ManualClock::new()).build_async(handler).unwrap();
+        let mut driver = test_kit::Task::new(driver);
+        let offered = |items: std::ops::Range<u8>| {
+            items.clone().for_each(|n| {
+                let _ = batcher.try_push(n);
+            });
+            f64::from(items.end)
+        };
+        offered(0..4);
+        assert!(driver.run().is_pending());
+        offered(4..6);
+        assert!(driver.run().is_pending());
+        let all = offered(6..14);
+        assert_eq!(batcher.stats().dropped, dropped, "{on_full:?}");
+        let registry = Registry::new();
+        let batcher = Arc::new(batcher);
+        registry.watch("it", &batcher).unwrap();
+        let number = |metric: Metric, part: &str| {
+            let readings = registry.read();
+            let mut found = readings.iter().map(|reading| reading.sample);
+            match found.find(|it| it.metric == metric && it.part == part).unwrap().value {
+                Value::Counter(n) => n as f64,
+                Value::Gauge(n) => n,
+                _ => unreachable!(),
+            }
+        };
+        let outcomes = ["succeeded", "failed", "refused"].map(|it| number(Metric::Requests, it));
+        assert_eq!(outcomes, [2.0, 2.0, 4.0], "{on_full:?}");
+        let (running, queued) = (number(Metric::InFlight, ""), number(Metric::QueueDepth, ""));
+        assert_eq!((running, queued), (2.0, 4.0), "{on_full:?}");
+        assert_eq!(outcomes.iter().sum::<f64>() + running + queued, all);
+    }
+}
+
+#[test]
 fn a_batcher_reports_batches() {
     let builder = Batcher::builder().max_items(2).clock(ManualClock::new());
     let (batcher, mut driver) = builder.build(|items: Vec<u8>| Ok::<_, ()>(items)).unwrap();
@@ -228,8 +275,8 @@ fn a_batcher_reports_batches() {
         lines,
         [
             "requests_total{pattern=batch_processor,outcome=succeeded} Counter(4)",
-            "wait_seconds{pattern=batch_processor} Summary { count: 2, sum: 0.0 }",
-            "batch_items Summary { count: 2, sum: 4.0 }",
+            "wait_seconds{pattern=batch_processor} Histogram {0: 2}, sum 0",
+            "batch_items Histogram {1: 2}, sum 4",
         ]
     );
 }

@@ -7,7 +7,8 @@ use std::sync::{
 
 use test_kit::panics;
 use tidegate_circuit_breaker::Breaker;
-use tidegate_metrics::{Metric, Registry, Report, Sample, Sink, Value};
+use tidegate_core::report::BUCKETS;
+use tidegate_metrics::{Histogram, Metric, Registry, Report, Sample, Sink, Value};
 use tidegate_semaphore::Semaphore;
 
 use crate::lines;
@@ -60,6 +61,13 @@ fn a_name_is_taken_once_by_each_pattern() {
     assert!(lines(&registry).len() > before.len());
 }
 
+/// Returns `n` waits of about 0.5 s.
+fn waits(n: u64) -> Histogram {
+    let mut counts = [0; BUCKETS];
+    counts[10] = n;
+    Histogram::from_counts(counts)
+}
+
 /// Reports what it is told to.
 struct Told(AtomicU64);
 
@@ -67,12 +75,7 @@ impl Report for Told {
     fn report(&self, to: &mut dyn Sink) {
         let n = self.0.load(Ordering::Relaxed);
         to.record(Sample::requests("told", "succeeded", n));
-        to.record(Sample::summary(
-            "told",
-            Metric::Wait,
-            n,
-            0.5 * f64::from(u32::try_from(n).unwrap()),
-        ));
+        to.record(Sample::histogram("told", Metric::Wait, waits(n), 0.5 * n as f64));
         to.record(Sample::count("told", Metric::InFlight, usize::try_from(n).unwrap()));
         // Again, with another number, which the registry ignores.
         to.record(Sample::count("told", Metric::InFlight, 1_000_000));
@@ -83,17 +86,12 @@ impl Report for Told {
 fn a_counter_never_goes_backwards() {
     let (registry, told) = (Registry::new(), Arc::new(Told(AtomicU64::new(5))));
     registry.watch("told", &told).unwrap();
-    for (is, shown) in [(5, 5_u32), (4, 5), (5, 5), (7, 7), (0, 7)] {
+    for (is, shown) in [(5, 5), (4, 5), (5, 5), (7, 7), (0, 7)] {
         told.0.store(is, Ordering::Relaxed);
         let values: Vec<Value> =
             registry.read().iter().map(|reading| reading.sample.value).collect();
-        let sum = 0.5 * f64::from(shown);
-        let count = u64::from(shown);
-        let gauge = f64::from(u32::try_from(is).unwrap());
-        assert_eq!(
-            values,
-            [Value::Counter(count), Value::Summary { count, sum }, Value::Gauge(gauge)]
-        );
+        let waits = Value::Histogram { buckets: waits(shown), sum: 0.5 * shown as f64 };
+        assert_eq!(values, [Value::Counter(shown), waits, Value::Gauge(is as f64)]);
     }
 }
 

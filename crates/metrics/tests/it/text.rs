@@ -1,8 +1,9 @@
 //! The text, read by a parser of Prometheus' format, and by hand where that knows no escapes.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prometheus_parse::{LineInfo, SampleType, Scrape, Value as Parsed};
+use tidegate_core::ManualClock;
 use tidegate_metrics::{Metric, Registry, Report, Sample, Sink, Value};
 use tidegate_semaphore::Semaphore;
 
@@ -12,21 +13,38 @@ use crate::exporters::{numbers, watched};
 pub(crate) fn parsed(text: &str) -> BTreeMap<String, f64> {
     let scrape = Scrape::parse(text.lines().map(|line| Ok(line.to_owned()))).unwrap();
     let is_sample = |line: &&str| !line.starts_with('#');
-    assert_eq!(scrape.samples.len(), text.lines().filter(is_sample).count(), "{text}");
     let mut numbers = BTreeMap::new();
-    for sample in &scrape.samples {
-        let mut labels: Vec<String> =
-            sample.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+    let mut put = |name: &str, labels: &[String], number| {
+        let mut labels = labels.to_vec();
         labels.sort();
-        let number = match sample.value {
-            Parsed::Counter(number) | Parsed::Gauge(number) | Parsed::Untyped(number) => number,
-            // The one bucket that prometheus-client adds to count and sum.
-            Parsed::Histogram(_) => continue,
+        let series = format!("{name}{{{}}}", labels.join(","));
+        assert_eq!(numbers.insert(series, number), None, "{name} twice");
+    };
+    for sample in &scrape.samples {
+        let labels: Vec<String> =
+            sample.labels.iter().map(|(label, value)| format!("{label}={value}")).collect();
+        match &sample.value {
+            Parsed::Counter(number) | Parsed::Gauge(number) | Parsed::Untyped(number) => {
+                put(&sample.metric, &labels, *number);
+            }
+            Parsed::Histogram(buckets) => {
+                assert!(
+                    buckets
+                        .is_sorted_by(|a, b| { a.less_than < b.less_than && a.count <= b.count })
+                );
+                for bucket in buckets {
+                    let bound = [format!("le={}", bucket.less_than)];
+                    put(
+                        &format!("{}_bucket", sample.metric),
+                        &[&labels, &bound[..]].concat(),
+                        bucket.count,
+                    );
+                }
+            }
             Parsed::Summary(_) => panic!("no quantile is reported"),
-        };
-        let series = format!("{}{{{}}}", sample.metric, labels.join(","));
-        assert_eq!(numbers.insert(series, number), None, "{} twice", sample.metric);
+        }
     }
+    assert_eq!(numbers.len(), text.lines().filter(is_sample).count(), "{text}");
     numbers
 }
 
@@ -42,7 +60,8 @@ fn a_parser_of_prometheus_reads_every_pattern() {
                 assert_eq!(types.insert(metric_name, sample_type), None);
             }
             LineInfo::Doc { metric_name, .. } => {
-                assert!(types.contains_key(metric_name));
+                let buckets = format!("{metric_name}_bucket");
+                assert!(types.contains_key(metric_name) || types.contains_key(&buckets));
                 helps += 1;
             }
             LineInfo::Ignored => assert_eq!(line, "# EOF"),
@@ -52,7 +71,9 @@ fn a_parser_of_prometheus_reads_every_pattern() {
     assert!(text.ends_with("\n# EOF\n"));
     assert_eq!((types.len(), helps), (Metric::ALL.len(), Metric::ALL.len()));
     assert_eq!(types["tidegate_requests"], SampleType::Counter);
-    assert_eq!(types["tidegate_wait_seconds"], SampleType::Summary);
+    // The parser looks for the type of a histogram at its buckets.
+    assert_eq!(types["tidegate_wait_seconds_bucket"], SampleType::Histogram);
+    assert_eq!(types["tidegate_batch_items_bucket"], SampleType::Histogram);
     assert_eq!(types["tidegate_keys"], SampleType::Gauge);
 }
 
@@ -138,4 +159,53 @@ fn odd_numbers_are_spelled_as_openmetrics_says() {
         assert!(read == number || (read.is_nan() && number.is_nan()));
         assert!(matches!(registry.read()[0].sample.value, Value::Gauge(_)));
     }
+}
+
+#[test]
+fn a_histogram_is_written_with_its_bounds_upwards_and_cumulative() {
+    let clock = ManualClock::new();
+    let permits = Arc::new(Semaphore::builder(1).clock(clock.clone()).build());
+    for millis in [0, 5, 6, 70_000] {
+        let held = permits.try_acquire(1).unwrap();
+        let mut waiter = test_kit::Task::new(permits.acquire(1));
+        assert!(waiter.is_pending());
+        clock.advance(Duration::from_millis(millis));
+        drop(held);
+        drop(waiter.output().unwrap());
+    }
+    let registry = Registry::new();
+    registry.watch("payments", &permits).unwrap();
+    let text = registry.openmetrics();
+    let lines: Vec<&str> =
+        text.lines().filter(|line| line.contains("tidegate_wait_seconds")).collect();
+    let mut expected = vec![
+        "# TYPE tidegate_wait_seconds histogram".to_owned(),
+        "# HELP tidegate_wait_seconds Waits that are over, and how long they took.".to_owned(),
+    ];
+    let bounds = [
+        ("1e-06", 1),
+        ("1e-05", 1),
+        ("0.0001", 1),
+        ("0.001", 1),
+        ("0.005", 2),
+        ("0.01", 3),
+        ("0.025", 3),
+        ("0.05", 3),
+        ("0.1", 3),
+        ("0.25", 3),
+        ("0.5", 3),
+        ("1.0", 3),
+        ("2.5", 3),
+        ("5.0", 3),
+        ("10.0", 3),
+        ("+Inf", 4),
+    ];
+    let labels = r#"name="payments",pattern="semaphore""#;
+    for (bound, count) in bounds {
+        let bucket = format!("tidegate_wait_seconds_bucket{{{labels},le=\"{bound}\"}} {count}");
+        expected.push(bucket);
+    }
+    expected.push(format!("tidegate_wait_seconds_count{{{labels}}} 4"));
+    expected.push(format!("tidegate_wait_seconds_sum{{{labels}}} 70.011"));
+    assert_eq!(lines, expected);
 }

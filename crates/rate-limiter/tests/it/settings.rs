@@ -48,7 +48,10 @@ fn statistics_are_read_as_they_were_written() {
     limiter.try_acquire(1).unwrap_err();
     let stats = limiter.stats();
     let text = serde_json::to_string(&stats).unwrap();
-    assert_eq!(text, r#"{"allowed":1,"refused":1,"waiting":0,"waited":0,"wait_time":"0s"}"#);
+    assert_eq!(
+        text,
+        r#"{"allowed":1,"refused":1,"waiting":0,"waited":0,"wait_time":"0s","waits":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}"#
+    );
     assert_eq!(serde_json::from_str::<Stats>(&text).unwrap(), stats);
     assert_eq!(toml::from_str::<Stats>(&toml::to_string(&stats).unwrap()).unwrap(), stats);
 }

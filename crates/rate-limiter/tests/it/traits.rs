@@ -96,7 +96,7 @@ fn debug_shows_names_and_figures() {
     );
     shows(
         &limiter,
-        "Limiter { algorithm: TokenBucket { burst: 3, .. }, stats: Stats { allowed: 1, refused: 0, waiting: 0, waited: 0, wait_time: 0ns }, .. }",
+        "Limiter { algorithm: TokenBucket { burst: 3, .. }, stats: Stats { allowed: 1, refused: 0, waiting: 0, waited: 0, wait_time: 0ns, waits: {} }, .. }",
     );
     shows(
         &limiter.acquire(1),
@@ -126,29 +126,29 @@ fn debug_shows_names_and_figures() {
     shows(&limiter.try_acquire(1), "Err(NotNow { retry_after: 20s, reset_after: 60s, limit: 3 })");
     shows(
         &limiter.stats(),
-        "Stats { allowed: 3, refused: 3, waiting: 0, waited: 0, wait_time: 0ns }",
+        "Stats { allowed: 3, refused: 3, waiting: 0, waited: 0, wait_time: 0ns, waits: {} }",
     );
     shows(
         &Throttled::new([0_u8; 1].as_slice(), &limiter),
-        "Throttled { limiter: Limiter { algorithm: TokenBucket { burst: 3, .. }, stats: Stats { allowed: 3, refused: 3, waiting: 0, waited: 0, wait_time: 0ns }, .. }, .. }",
+        "Throttled { limiter: Limiter { algorithm: TokenBucket { burst: 3, .. }, stats: Stats { allowed: 3, refused: 3, waiting: 0, waited: 0, wait_time: 0ns, waits: {} }, .. }, .. }",
     );
     shows(
         &Limits::with_clock([minute, minute], clock.clone()),
-        "Limiter { algorithm: AllOf { quotas: [Quota { tokens: 3, period: 60s, burst: 3 }, Quota { tokens: 3, period: 60s, burst: 3 }], .. }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns }, .. }",
+        "Limiter { algorithm: AllOf { quotas: [Quota { tokens: 3, period: 60s, burst: 3 }, Quota { tokens: 3, period: 60s, burst: 3 }], .. }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns, waits: {} }, .. }",
     );
     let second = Duration::from_secs(1);
     shows(
         &SlidingLog::with_clock(2, second, clock.clone()),
-        "Ok(Limiter { algorithm: Sliding { .. }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns }, .. })",
+        "Ok(Limiter { algorithm: Sliding { .. }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns, waits: {} }, .. })",
     );
     shows(
         &SlidingWindow::with_clock(2, second, clock.clone()),
-        "Ok(Limiter { algorithm: Sliding { .. }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns }, .. })",
+        "Ok(Limiter { algorithm: Sliding { .. }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns, waits: {} }, .. })",
     );
     let keyed = Arc::new(KeyedLimiter::with_clock(minute, NonZeroUsize::MIN, clock.clone()));
     shows(
         &keyed,
-        "KeyedLimiter { quota: Quota { tokens: 3, period: 60s, burst: 3 }, len: 0, max_keys: 1, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns }, .. }",
+        "KeyedLimiter { quota: Quota { tokens: 3, period: 60s, burst: 3 }, len: 0, max_keys: 1, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns, waits: {} }, .. }",
     );
     shows(
         &keyed.balance(&1),
@@ -185,7 +185,7 @@ fn debug_shows_names_and_figures() {
     );
     shows(
         &FixedKeyedLimiter::<16, _>::with_clock(minute, clock),
-        "FixedKeyedLimiter { cells: 16, quota: Quota { tokens: 3, period: 60s, burst: 3 }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns }, .. }",
+        "FixedKeyedLimiter { cells: 16, quota: Quota { tokens: 3, period: 60s, burst: 3 }, stats: Stats { allowed: 0, refused: 0, waiting: 0, waited: 0, wait_time: 0ns, waits: {} }, .. }",
     );
     shows(&FixedCells::<16>::new(), "FixedCells { cells: 16, .. }");
 }

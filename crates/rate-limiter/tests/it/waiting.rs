@@ -318,6 +318,22 @@ fn threads_and_tasks_wait_in_one_queue() {
 }
 
 #[test]
+fn each_granted_wait_is_in_one_bucket() {
+    let (limiter, clock) = empty(1);
+    for seconds in [1, 1, 5] {
+        let mut task = Task::waiting(limiter.acquire(1));
+        clock.advance(seconds * SECOND);
+        assert!(task.output().is_ok());
+        let _rest = limiter.try_acquire_up_to(1);
+    }
+    drop(Task::waiting(limiter.acquire(1)));
+    let stats = limiter.stats();
+    // Above 0.5 s and not above 1 s; above 2.5 s and not above 5 s.
+    assert_eq!((stats.waits.counts()[11], stats.waits.counts()[13]), (2, 1));
+    assert_eq!((stats.waits.total(), stats.waited, stats.wait_time), (3, 3, 7 * SECOND));
+}
+
+#[test]
 fn windows_wait_as_buckets_do() {
     let clock = ManualClock::new();
     let log = SlidingLog::with_clock(2, SECOND, clock.clone()).unwrap();

@@ -6,6 +6,7 @@ use std::{
 };
 
 use tidegate_core::Timestamp;
+use tidegate_core::report::{Histogram, Metric};
 use tidegate_semaphore::{AcquireError, Clock, Gate, ManualClock, Semaphore, TryAcquireError};
 
 use test_kit::Task;
@@ -105,6 +106,47 @@ fn waits_are_measured_from_joining_to_leaving_the_queue() {
     assert!(served.is_ready());
     let stats = semaphore.stats();
     assert_eq!((stats.waited, stats.cancelled, stats.wait_time), (2, 1, Duration::from_secs(4)));
+}
+
+#[test]
+fn every_wait_that_is_over_is_in_one_bucket_whatever_its_outcome() {
+    let clock = ManualClock::new();
+    let semaphore = Semaphore::builder(1).clock(clock.clone()).build();
+    let held = semaphore.try_acquire(1).unwrap();
+    let mut served = Task::waiting(semaphore.acquire(1));
+    let cancelled = Task::waiting(semaphore.acquire(1));
+    clock.advance(Duration::from_millis(1));
+    drop(cancelled);
+    clock.advance(Duration::from_millis(1));
+    drop(held);
+    let held = served.output().unwrap();
+    drop(semaphore.try_acquire(1));
+    let mut rejected = Task::waiting(semaphore.acquire(1));
+    let waits = semaphore.stats().waits;
+    let within = |waits: Histogram, seconds: f64| {
+        let bounds = Metric::Wait.bounds();
+        let bucket = bounds.iter().position(|bound| *bound == seconds).unwrap();
+        waits.cumulative()[bucket]
+    };
+    assert_eq!([0.0001, 0.001, 0.005].map(|seconds| within(waits, seconds)), [0, 1, 2]);
+    assert_eq!(waits.total(), 2, "the third one waits still");
+    clock.advance(Duration::from_secs(60));
+    semaphore.close();
+    assert!(rejected.output().is_err());
+    let waits = semaphore.stats().waits;
+    assert_eq!((within(waits, 10.0), waits.total()), (2, 3));
+    drop(held);
+}
+
+#[test]
+fn no_wait_is_in_a_bucket_without_a_clock() {
+    let semaphore = Semaphore::new(1);
+    let held = semaphore.try_acquire(1).unwrap();
+    let mut served = Task::waiting(semaphore.acquire(1));
+    drop(held);
+    assert!(served.is_ready());
+    let stats = semaphore.stats();
+    assert_eq!((stats.waited, stats.waits), (1, Histogram::default()));
 }
 
 #[test]

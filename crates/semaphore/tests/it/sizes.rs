@@ -40,7 +40,7 @@ fn no_type_is_larger_than_the_table_says() {
         8 Fairness
         1 AcquireError
         1 TryAcquireError
-        80 Stats
+        208 Stats
         48 Builder
         56 WithAsync<'static, [u64; 2]>
         32 adaptive::Permit<'static, Vegas>

@@ -113,7 +113,7 @@ fn debug_shows_names_and_figures() {
     shows(&semaphore.with_async(1, async {}), r#"WithAsync { stage: "waiting", .. }"#);
     shows(
         &semaphore.stats(),
-        "Stats { capacity: 3, available: 1, in_use: 2, waiting: 0, acquired: 2, refused: 0, cancelled: 0, waited: 0, wait_time: 0ns }",
+        "Stats { capacity: 3, available: 1, in_use: 2, waiting: 0, acquired: 2, refused: 0, cancelled: 0, waited: 0, wait_time: 0ns, waits: {} }",
     );
     shows(
         &Semaphore::builder(1).fairness(Fairness::Lifo),

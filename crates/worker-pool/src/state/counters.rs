@@ -12,6 +12,7 @@ use tidegate_core::{
         Arc,
         atomic::{AtomicU64, Ordering, fence},
     },
+    report::{BUCKETS, Histogram},
 };
 
 /// The counters of one worker, or of the callers on some threads. Only the worker writes its own
@@ -25,11 +26,11 @@ pub(crate) struct WorkerCounters {
 }
 
 /// The number of [`Counter`]s.
-const KINDS: usize = Counter::RunNanos as usize + 1;
+const KINDS: usize = Counter::Wait15 as usize + 1;
 
 /// What is counted. The order matters: what is counted at a job's end stands behind `Started`, so
 /// that [`add_to`](WorkerCounters::add_to), which goes backward, reads ends before starts. `KINDS`
-/// takes `RunNanos` for the last one.
+/// takes `Wait15` for the last one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Counter {
     /// Jobs accepted and dropped before they ran, and futures that were cancelled before they
@@ -51,6 +52,50 @@ pub(crate) enum Counter {
     WaitNanos,
     RunSeconds,
     RunNanos,
+    /// The jobs whose waits fell into each bucket of a histogram.
+    Wait0,
+    Wait1,
+    Wait2,
+    Wait3,
+    Wait4,
+    Wait5,
+    Wait6,
+    Wait7,
+    Wait8,
+    Wait9,
+    Wait10,
+    Wait11,
+    Wait12,
+    Wait13,
+    Wait14,
+    Wait15,
+}
+
+impl Counter {
+    /// The counters of the buckets, in order.
+    const WAITS: [Self; BUCKETS] = [
+        Self::Wait0,
+        Self::Wait1,
+        Self::Wait2,
+        Self::Wait3,
+        Self::Wait4,
+        Self::Wait5,
+        Self::Wait6,
+        Self::Wait7,
+        Self::Wait8,
+        Self::Wait9,
+        Self::Wait10,
+        Self::Wait11,
+        Self::Wait12,
+        Self::Wait13,
+        Self::Wait14,
+        Self::Wait15,
+    ];
+
+    /// Returns the counter of the jobs that waited about so long.
+    pub(crate) fn of_wait(waited: Duration) -> Self {
+        Self::WAITS[Histogram::bucket_of_wait(waited)]
+    }
 }
 
 /// A time that is summed. It has two counters: a hundred thousand jobs that wait at once would fill
@@ -157,6 +202,11 @@ impl Sums {
         let (seconds, nanos) = sum.seconds_and_nanos();
         let seconds = Duration::from_secs(self.get(seconds));
         seconds.saturating_add(Duration::from_nanos(self.get(nanos)))
+    }
+
+    /// Returns the waits that are summed, by their length.
+    pub(crate) fn waits(self) -> Histogram {
+        Histogram::from_counts(Counter::WAITS.map(|counter| self.get(counter)))
     }
 
     /// Returns how many jobs run or have run to their end.

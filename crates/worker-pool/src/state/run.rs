@@ -138,7 +138,9 @@ impl Shared {
         add(Counter::Started, 1);
         let started = self.now();
         if let Some(started) = started {
-            TimeSum::Wait.count(started.since(accepted), &add);
+            let waited = started.since(accepted);
+            TimeSum::Wait.count(waited, &add);
+            add(Counter::of_wait(waited), 1);
         }
         RunningJob { shared: self, add, started, is_over: false, is_future: false }
     }

@@ -25,6 +25,8 @@ fn times_are_measured_by_the_pools_clock() {
     assert!(poll(&mut pool.worker()).is_pending());
     let stats = pool.stats();
     assert_eq!((stats.waited, stats.wait_time), (1, Some(Duration::from_secs(5))));
+    // The bucket of what is above 2.5 s and not above 5 s.
+    assert_eq!((stats.waits.counts()[13], stats.waits.total()), (1, 1));
     assert_eq!(stats.run_time, Some(Duration::from_secs(3)));
 }
 
@@ -35,6 +37,7 @@ fn nothing_is_measured_without_a_clock() {
     assert!(poll(&mut pool.worker()).is_pending());
     let stats = pool.stats();
     assert_eq!((stats.waited, stats.wait_time, stats.run_time), (0, None, None));
+    assert_eq!(stats.waits.total(), 0);
 }
 
 #[test]
@@ -55,6 +58,8 @@ fn a_wait_is_counted_whatever_becomes_of_its_job() {
     let stats = pool.stats();
     assert_eq!((stats.in_flight, stats.cancelled), (0, 2));
     assert_eq!(stats.wait_time, Some(second * u32::try_from(stats.waited).unwrap()));
+    // The bucket of what is above 0.5 s and not above 1 s.
+    assert_eq!((stats.waits.counts()[11], stats.waits.total()), (stats.waited, stats.waited));
 }
 
 #[test]
