@@ -390,8 +390,8 @@ impl Metric {
 
     /// Returns where the buckets of a histogram end, upwards: each bucket takes what is not above
     /// its bound, and one more takes the rest. Of waits these are seconds: the powers of ten from 1
-    /// µs to 1 ms, and the defaults of [Prometheus' clients][defaults] from 5 ms to 10 s. Of batches
-    /// they are items: the powers of two to 16384. Empty for what is no histogram.
+    /// µs to 1 ms, and the defaults of [Prometheus' clients][defaults] from 5 ms to 10 s. Of
+    /// batches they are items: the powers of two to 16384. Empty for what is no histogram.
     ///
     /// [defaults]: https://pkg.go.dev/github.com/prometheus/client_golang/prometheus#pkg-variables
     pub fn bounds(self) -> &'static [f64] {

@@ -8,10 +8,10 @@ use tidegate_core::report::{Histogram, Metric};
 
 /// The upper bound of a bucket, at least 1e-9: the value of the label `le`.
 ///
-/// It is spelled as the [canonical numbers] of OpenMetrics are, so that every exporter makes the
-/// same series of it.
+/// It is spelled as the section "Canonical Numbers" of [OpenMetrics] asks for, so that the same
+/// bound is the same series everywhere.
 ///
-/// [canonical numbers]: https://prometheus.io/docs/specs/om/open_metrics_spec/#considerations-canonical-numbers
+/// [OpenMetrics]: https://prometheus.io/docs/specs/om/open_metrics_spec/
 pub(crate) struct Bound(f64);
 
 impl fmt::Display for Bound {

@@ -17,9 +17,9 @@ impl Registry {
     /// names for Prometheus. Call it before each scrape, or every few seconds.
     ///
     /// A recorder fills its own histograms, value by value, and cannot be given one that is counted
-    /// already. So it gets the buckets of a histogram as counters whose name ends in `_bucket`, with
-    /// the label `le`, as in Prometheus; its count as a counter whose name ends in `_count`, and its
-    /// sum as a gauge whose name ends in `_sum`. A recorder keeps the last
+    /// already. So it gets the buckets of a histogram as counters whose name ends in `_bucket`,
+    /// with the label `le`, as in Prometheus; its count as a counter whose name ends in `_count`,
+    /// and its sum as a gauge whose name ends in `_sum`. A recorder keeps the last
     /// numbers of an object that was dropped, unless it forgets idle metrics. If a new object is
     /// then watched by the same name, its counters seem to stand still until they exceed those of
     /// the old object: the usual recorders lower no counter.

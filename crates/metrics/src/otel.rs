@@ -14,8 +14,8 @@ impl Registry {
     /// Makes observable instruments of `meter` for every metric: one, by its [name for
     /// OpenTelemetry](Metric::otel_name), or three for a histogram.
     ///
-    /// There are no observable histograms: a histogram is three counters, its `count`, its `sum`, and
-    /// its `bucket`s, which have the attribute `le` and are cumulative, as in Prometheus. So
+    /// There are no observable histograms: a histogram is three counters, its `count`, its `sum`,
+    /// and its `bucket`s, which have the attribute `le` and are cumulative, as in Prometheus. So
     /// exporters for Prometheus give a histogram other names than [the text](Self::openmetrics) and
     /// the dashboard do. Prometheus' function `histogram_quantile` takes the buckets all the same.
     ///

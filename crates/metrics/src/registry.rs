@@ -126,9 +126,9 @@ impl Registry {
     /// Reads every object. The readings are sorted by metric; those of one metric are in the order
     /// in which their objects were watched.
     ///
-    /// Counters and histograms never go backwards, even where an object corrects its own, so that no
-    /// system takes a correction for a restart. No two readings have the same metric and the same
-    /// labels.
+    /// Counters and histograms never go backwards, even where an object corrects its own, so that
+    /// no system takes a correction for a restart. No two readings have the same metric and the
+    /// same labels.
     pub fn read(&self) -> Vec<NamedSample> {
         let mut readings: Vec<NamedSample> = Vec::new();
         for watched in self.watched() {
@@ -160,8 +160,8 @@ impl Watched {
         self.source.read(&mut samples).then_some(samples.0)
     }
 
-    /// Raises each counter, bucket and sum that is lower than before to what it was: a semaphore, for
-    /// example, corrects its count when a grant is not taken.
+    /// Raises each counter, bucket and sum that is lower than before to what it was: a semaphore,
+    /// for example, corrects its count when a grant is not taken.
     fn keep_from_shrinking(&self, samples: &mut [Sample]) {
         self.seen.with(|seen| {
             for sample in samples {

@@ -8,8 +8,8 @@ use crate::{
     semaphore::Semaphore,
 };
 
-/// Waits are reported only if the semaphore has a [clock](crate::Builder::clock): those in the queue
-/// that are over, whatever their outcome.
+/// Waits are reported only if the semaphore has a [clock](crate::Builder::clock): those in the
+/// queue that are over, whatever their outcome.
 impl Report for Semaphore {
     fn report(&self, to: &mut dyn Sink) {
         const NAME: &str = "semaphore";

@@ -7,10 +7,10 @@ pub const BUCKETS: usize = 16;
 
 /// The upper bounds of the buckets of waits, in seconds: the default buckets of [Prometheus'
 /// clients][defaults] from 5 ms to 10 s, and below these the powers of ten from 1 µs, for which
-/// [OpenMetrics][numbers] has a canonical spelling.
+/// [OpenMetrics][numbers] has a canonical spelling (in its section "Canonical Numbers").
 ///
 /// [defaults]: https://pkg.go.dev/github.com/prometheus/client_golang/prometheus#pkg-variables
-/// [numbers]: https://prometheus.io/docs/specs/om/open_metrics_spec/#considerations-canonical-numbers
+/// [numbers]: https://prometheus.io/docs/specs/om/open_metrics_spec/
 pub(super) static WAIT_BOUNDS: [f64; BUCKETS - 1] =
     [1e-6, 1e-5, 1e-4, 1e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
