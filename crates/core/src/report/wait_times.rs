@@ -30,10 +30,15 @@ use crate::primitive::{
 pub struct WaitTimes {
     counts: [AtomicU64; BUCKETS],
     seconds: AtomicU64,
-    /// The parts of the times that are no whole seconds. With the whole ones, a hundred thousand
-    /// waiters would fill 64 bits of nanoseconds in two days.
+    /// The parts of the times that are no whole seconds, and less than `CARRY`.
     nanos: AtomicU64,
 }
+
+/// So many nanoseconds are moved into `seconds` as whole ones: a hundred thousand waiters would
+/// fill 64 bits of nanoseconds in two days.
+const CARRY: u64 = 4_000_000_000 * NANOS_PER_SEC;
+
+const NANOS_PER_SEC: u64 = 1_000_000_000;
 
 // ORDERING: Relaxed: a count publishes nothing but itself.
 impl WaitTimes {
@@ -50,7 +55,13 @@ impl WaitTimes {
         if waited.as_secs() > 0 {
             self.seconds.fetch_add(waited.as_secs(), Ordering::Relaxed);
         }
-        self.nanos.fetch_add(waited.subsec_nanos().into(), Ordering::Relaxed);
+        let part = u64::from(waited.subsec_nanos());
+        let before = self.nanos.fetch_add(part, Ordering::Relaxed);
+        // Of the waits that are counted at the same time, one crosses the line, and carries.
+        if before < CARRY && before + part >= CARRY {
+            self.seconds.fetch_add(CARRY / NANOS_PER_SEC, Ordering::Relaxed);
+            self.nanos.fetch_sub(CARRY, Ordering::Relaxed);
+        }
     }
 
     /// Returns how long all waits took together, and how many took how long.
@@ -81,6 +92,18 @@ mod tests {
         }
         let (sum, histogram) = waits.snapshot();
         assert_eq!((sum, histogram.counts()[BUCKETS - 1]), (100_000 * year, 100_000));
+    }
+
+    #[test]
+    fn nanoseconds_that_have_added_up_are_carried_into_seconds() {
+        let waits = WaitTimes::new();
+        waits.nanos.store(CARRY - 1, Ordering::Relaxed);
+        waits.add(Duration::ZERO);
+        assert_eq!((waits.seconds.load(Ordering::Relaxed), waits.snapshot().1.total()), (0, 1));
+        waits.add(Duration::from_nanos(2));
+        waits.add(Duration::from_nanos(3));
+        assert_eq!(waits.nanos.load(Ordering::Relaxed), 4);
+        assert_eq!(waits.snapshot().0, Duration::new(4_000_000_000, 4));
     }
 
     #[cfg(feature = "std")]
