@@ -142,14 +142,11 @@ impl BucketMath {
         Ok((next, self.grant(tokens, next, missing, left, now)))
     }
 
-    /// Returns what [`take`](Self::take) granted when it took `n` tokens out of a bucket that was
-    /// at `full_at`.
+    /// Returns what [`take`](Self::take) granted when it took `n` tokens and returned the number
+    /// `next`.
     #[inline(always)]
-    pub(crate) fn granted(&self, full_at: u64, n: u32, now: Timestamp) -> Grant {
-        let present = self.present_or_beyond(now);
-        let price = self.time_units.cost.wrapping_mul(u64::from(n));
-        let next = full_at.max(present).wrapping_add(price);
-        let missing = next.wrapping_sub(present);
+    pub(crate) fn granted(&self, next: u64, n: u32, now: Timestamp) -> Grant {
+        let missing = next.wrapping_sub(self.present_or_beyond(now));
         self.grant(n, next, missing, self.depth.wrapping_sub(missing), now)
     }
 

@@ -186,7 +186,7 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
                 by = self.common.lane_math(lane);
                 by.math()
             };
-            self.with_slot(key, now, |slot| slot.take(math, n, now))
+            self.with_slot(key, now, move |slot| slot.take(math, n, now))
         } else {
             self.find(key, now, &mut by).map(Err)
         };
@@ -199,9 +199,9 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
             }
         };
         match taken {
-            Ok(found) => {
+            Ok(next) => {
                 self.shared.counters.add(Counter::Allowed, 1);
-                Ok(by.math().granted(found, n, now))
+                Ok(by.math().granted(next, n, now))
             }
             Err(found) => found.answer(&self.shared, by, n, now).map_err(KeyRefused::Refused),
         }
@@ -282,8 +282,8 @@ impl<K: Hash + Eq, C> KeyedLimiter<K, C> {
     where
         Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
     {
-        let occupancy = |slot: &mut Slot| self.occupancy(slot, now);
-        let make = || {
+        let occupancy = move |slot: &mut Slot| self.occupancy(slot, now);
+        let make = move || {
             let lane = self.common.lane();
             self.new_slot(key, now, (lane, &self.common.math(lane)))
         };

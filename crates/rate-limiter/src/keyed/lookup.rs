@@ -72,9 +72,9 @@ impl<K: Hash + Eq + Clone, C: Clock> KeyedLimiter<K, C> {
             by = self.common.lane_math(lane);
             by.math()
         };
-        let found = self.with_slot(key, now, |slot| slot.take(math, 1, now)).ok()?.ok()?;
+        let next = self.with_slot(key, now, move |slot| slot.take(math, 1, now)).ok()?.ok()?;
         self.shared.counters.add(Counter::Allowed, 1);
-        Some(by.math().granted(found, 1, now))
+        Some(by.math().granted(next, 1, now))
     }
 
     /// Refunds the tokens of `grant` to a key that is known, except those that time has refilled
@@ -155,7 +155,10 @@ impl<T: ?Sized, K: Hash + Eq + Clone, C: Clock> SettleBy<T> for LookupAdmission<
     }
 
     #[inline]
-    fn settle_by(self, _result: &T) {}
+    fn settle_by(self, _result: &T) {
+        // Taken apart, so that the compiler does not move the grant for it.
+        let Self { gate: LookupGate { limiter: _limiter, key: _key }, .. } = self;
+    }
 }
 
 impl<K, C> fmt::Debug for LookupAdmission<K, C> {

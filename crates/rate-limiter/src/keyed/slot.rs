@@ -64,7 +64,7 @@ impl Slot {
         }
     }
 
-    /// Takes tokens out of a plain bucket if they are available, and returns its old number.
+    /// Takes tokens out of a plain bucket if they are available, and returns its new number.
     /// Otherwise takes nothing and returns what it found. From either the caller computes the
     /// answer after the lock is released.
     #[inline]
@@ -80,7 +80,7 @@ impl Slot {
                 match math.take(found, Request::exactly(n), now) {
                     Ok((next, _)) => {
                         *full_at = next;
-                        Ok(found)
+                        Ok(next)
                     }
                     Err(_) => Err(Found::Plain(found)),
                 }
