@@ -70,18 +70,17 @@ where
     G: GateSource<Req>,
     A: AdmissionPolicy<G::Gate>,
 {
-    #[inline]
-    pub(crate) fn new(
-        enter: Result<A::Enter, G::Refused>,
-        service: I,
-        request: Req,
-        settle: S,
-    ) -> Self {
-        let stage = match enter {
-            Ok(enter) => Stage::Entering { enter, call: Some((service, request)) },
-            Err(refused) => Stage::Refused { refused },
-        };
-        Self { stage, pass: None, settle }
+    /// Creates the future of a call that has a gate to enter by.
+    // Always inlined, so that the request moves into the future in one step.
+    #[inline(always)]
+    pub(crate) fn new(enter: A::Enter, service: I, request: Req, settle: S) -> Self {
+        let call = Some((service, request));
+        Self { stage: Stage::Entering { enter, call }, pass: None, settle }
+    }
+
+    /// Creates the future of a call whose request has no gate.
+    pub(crate) const fn refused(refused: G::Refused, settle: S) -> Self {
+        Self { stage: Stage::Refused { refused }, pass: None, settle }
     }
 }
 

@@ -212,7 +212,9 @@ where
         let next = self.inner.clone();
         let ready = mem::replace(&mut self.inner, next);
         let GateLayer { gate, admission, settle } = &self.layer;
-        let enter = gate.gate(&request).map(|gate| admission.enter(gate));
-        CallFuture::new(enter, ready, request, settle.clone())
+        match gate.gate(&request) {
+            Ok(gate) => CallFuture::new(admission.enter(gate), ready, request, settle.clone()),
+            Err(refused) => CallFuture::refused(refused, settle.clone()),
+        }
     }
 }

@@ -96,12 +96,16 @@ impl PeerIp {
 impl<B> KeyOf<Request<B>> for PeerIp {
     type Key = IpAddr;
 
+    #[inline]
     fn key_of(&self, request: &Request<B>) -> Option<IpAddr> {
-        match self.source {
-            Source::Forwarded(hops) => forwarded(request.headers(), hops),
-            Source::Connection(find) => find(request.extensions()).map(|address| address.ip()),
-        }
-        .map(|address| network(address, self.ipv6_prefix))
+        let address = match self.source {
+            Source::Forwarded(hops) => forwarded(request.headers(), hops)?,
+            Source::Connection(find) => match find(request.extensions())? {
+                SocketAddr::V4(address) => return Some(IpAddr::V4(*address.ip())),
+                SocketAddr::V6(address) => IpAddr::V6(*address.ip()),
+            },
+        };
+        Some(network(address, self.ipv6_prefix))
     }
 }
 
