@@ -158,7 +158,7 @@ pub enum SubmitError<T, E> {
 }
 
 impl<T, E> SubmitError<T, E> {
-    /// Returns the item if it was refused; `None` if its batch failed or it was dropped.
+    /// Returns the item if it was refused; `None` if it was accepted.
     pub fn into_inner(self) -> Option<T> {
         match self {
             Self::Refused(error) => Some(error.into_inner()),

@@ -8,19 +8,20 @@
 //! Its steps are told the time, and return what the driver has to do. The lock, the clock and the
 //! wakers belong to its caller. So a test drives it step by step, and nothing in it can block.
 //!
-//! A batch that is *due* starts as soon as fewer than `max_in_flight` batches run. If it is still
-//! open, it grows until then: waiting for the handler makes batches larger, never smaller. Batches
-//! start in the order of their items, so everything before the oldest batch that runs is over, and
-//! a flush only compares its mark with the beginning of that batch.
+//! A batch that is *due* starts as soon as fewer than `max_in_flight` batches are with the handler.
+//! If it is still open, it takes further items until then. Without keys batches start in the order
+//! of their items. So everything before the oldest batch that is not over is over, and a flush only
+//! compares its mark with the beginning of that batch, or of the items that wait if there is none.
 //!
-//! A batch has one deadline, set by its first item. The alarm is never cancelled, and does no harm
-//! if it goes off for a batch that has left: [`Gather::on_timer`] compares the time with the
-//! deadline, whatever has caused the call. If such an alarm is early enough for the next batch, the
-//! driver need not be told of that batch's deadline.
+//! A batch has one deadline, set by its first item. The driver has one alarm, which may be set to
+//! an earlier time but is never cancelled. If it goes off for a batch that has started already, it
+//! does no harm: [`Gather::on_timer`] compares the time with the deadline, whatever has caused the
+//! call. The driver is not told of a deadline for which the alarm is early enough.
 //!
-//! Most pushes change nothing but the open batch. `fast_pushes` says how many more such pushes may
-//! come, and each of them lowers it by one. The counts that every push changes (items waiting,
-//! items let in) are worked out from the length of the open batch when they are asked for.
+//! Most pushes of weight 0 (every item of a batcher that does not weigh) change nothing but the
+//! open batch. `fast_pushes` says how many more of them may come, and each lowers it by one. The
+//! counts that every push changes (items waiting, items let in) are worked out from the length of
+//! the open batch when they are asked for.
 
 mod batch;
 mod keyed;
@@ -307,7 +308,7 @@ impl<T, D: Default> Gatherer<T, D> {
     }
 
     /// Returns `Run` if a batch can start, and none could before the step. If one could before, the
-    /// driver was told then; if none can start, the driver checks by itself when a batch is done.
+    /// driver was told then. If one is due but too many run, the driver checks when one is done.
     fn run_unless(&self, could_start: bool) -> Action {
         if self.can_start() && !could_start { Action::Run } else { Action::Rest }
     }

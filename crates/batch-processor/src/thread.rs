@@ -15,9 +15,10 @@ use tidegate_core::{BuildError, Timer, Wait};
 
 use crate::{batcher::Batcher, builder::Builder, unwind::shielded};
 
-/// The thread that drives a batcher. Dropping this handle closes the batcher and waits until every
-/// accepted item is done. A handle that is leaked ([`mem::forget`](core::mem::forget), a `static`,
-/// a cycle of `Arc`s) waits for nothing: items that are not done when the process ends are lost.
+/// The thread that drives a batcher. Dropping this handle closes the batcher and waits until the
+/// thread has ended; unless the thread has panicked, every accepted item is done then. A handle
+/// that is leaked ([`mem::forget`](core::mem::forget), a `static`, a cycle of `Arc`s) waits for
+/// nothing: items that are not done when the process ends are lost.
 ///
 /// The thread ends when the batcher is closed (dropping the last [`Batcher`] closes it, too) and
 /// everything is done. A handle that is dropped at once closes the batcher at once: bind it to a
@@ -60,8 +61,9 @@ pub struct DriverThread {
 }
 
 impl DriverThread {
-    /// Waits until the thread has ended. Close or drop the batcher first, or this waits for ever:
-    /// unlike a [drop](Self#) of the handle, it does not close the batcher.
+    /// Waits until the thread has ended. Unlike a [drop](Self#) of the handle, this does not close
+    /// the batcher: it waits for ever unless somebody closes it or drops every [`Batcher`]. Not for
+    /// the driver's own thread, which would wait for itself.
     ///
     /// # Panics
     ///
@@ -129,8 +131,7 @@ where
     /// Builds a batcher and starts a thread, named `tidegate-batch`, for its driver. `process` may
     /// block.
     ///
-    /// Dropping the [`DriverThread`] closes the batcher, and waits until every accepted item is
-    /// done.
+    /// Dropping the [`DriverThread`] closes the batcher and waits until the thread has ended.
     ///
     /// # Errors
     ///

@@ -1,11 +1,12 @@
-//! Lets one of all callers check in each interval.
+//! Lets one of all callers check, and the next one only an interval later.
 
 use tidegate_core::{
     Timestamp,
     primitive::atomic::{AtomicU64, Ordering},
 };
 
-/// Picks one caller in each interval, for a check that would be too expensive in each call.
+/// Picks the callers that check, at least an interval apart: a check in each call would cost too
+/// much.
 #[derive(Debug)]
 pub(crate) struct CheckInterval {
     /// When the next check is due, in nanoseconds.
@@ -14,12 +15,13 @@ pub(crate) struct CheckInterval {
 }
 
 impl CheckInterval {
-    /// Makes a check due in each `every` nanoseconds; 0 counts as 1. The first is due at once.
+    /// Makes a check due `every` nanoseconds after the one before; 0 counts as 1. The first is due
+    /// at once.
     pub(crate) fn new(every: u64) -> Self {
         Self { next: AtomicU64::new(0), every: every.max(1) }
     }
 
-    /// Returns whether the caller has to check; if so, no other caller has to in this interval.
+    /// Returns whether the caller has to check. If so, the next check is due `every` after `now`.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         let now = now.as_nanos();
         // ORDERING: Relaxed: only the number itself matters; what is checked is under locks.

@@ -1,8 +1,9 @@
 //! Values split over shards, each behind a lock of its own that lets many threads read at once.
 //!
 //! ```text
-//! read   enter      is a section of these shards above us on the stack? (`inside.rs`)
-//!        fast path  the shard is biased: announce it in the thread's slot, check again
+//! read   enter      is this thread in a section of these shards already? (`inside.rs`)
+//!        fast path  in no section, and the shard is biased: announce it in the thread's slot,
+//!                   check again
 //!                   ─▶ section ─▶ clear the slot
 //!        else       count in: CAS on the shard's word ─▶ section ─▶ count out;
 //!                   many in a row begin a bias
@@ -13,15 +14,16 @@
 //!        wait       for the word: spin shortly, then sleep on the event of all shards;
 //!                   `ASLEEP` is in the word
 //!                   for a slot: spin, yield, then nap; no notification
-//! wake              a thread that leaves and finds `ASLEEP` notifies all sleepers
+//! wake              a writer or the last counted reader that leaves and finds `ASLEEP` notifies
+//!                   all sleepers
 //! ```
 //!
-//! A counted reader writes the shard's cache line twice, and so do all others of that shard, one
-//! after the other. An announced reader writes a line of its own and only reads the shard's:
-//! readers of one shard do not slow each other down, on however many cores. The price is paid by
-//! every writer that finds a bias: it checks all slots. So a shard is biased only after many reads
-//! without a write in between. The idea is BRAVO's (Dice and Kogan, "BRAVO: Biased Locking for
-//! Reader-Writer Locks", USENIX ATC 2019).
+//! A counted reader writes the shard's cache line twice. Sections of counted readers overlap, but
+//! their writes to that line take turns. An announced reader writes a line of its own and only
+//! reads the shard's: such readers do not slow each other down, on any number of cores. Every
+//! writer that finds a bias pays for it: it checks all slots. So a shard is biased only after many
+//! reads without a write in between. The idea is BRAVO's (Dice and Kogan, "BRAVO: Biased Locking
+//! for Reader-Writer Locks", USENIX ATC 2019).
 
 #[cfg(not(feature = "std"))]
 mod exclusive;
@@ -121,8 +123,9 @@ impl<T, P> RwShards<T, P> {
     }
 
     /// Returns whether threads have met in these shards often, some 64 times, since this method
-    /// last returned true. Threads meet when a writer or a reader finds the shard taken, or a
-    /// reader finds its slot taken. Always false without std.
+    /// last returned true. Threads meet when a writer, or a reader that is in no other section,
+    /// finds a writer or a counted reader in the shard, or when a reader finds its slot taken.
+    /// Always false without std.
     #[inline]
     pub fn take_contention(&self) -> bool {
         self.readers.take_contention()
@@ -181,7 +184,7 @@ impl<T, P> fmt::Debug for RwShards<T, P> {
 }
 
 /// Panics if the calling thread is in a section of shards that are [owned by](Shard::owned_by)
-/// `owner`.
+/// `owner`. Does not compile if an `O` is not larger than a `usize`.
 ///
 /// # Panics
 ///
@@ -199,8 +202,8 @@ pub fn sections_around() -> usize {
 /// How many sections may stand within each other, those of the same shards in a row counted once.
 pub const MOST_SECTIONS: usize = 8;
 
-/// Returns the address of `owner`, which is larger than a word: so neither this number nor the one
-/// a word's size above it is another owner's address.
+/// Returns the address of `owner`. The address one word above it marks writing sections. Both lie
+/// within `owner`, which is larger than a word, so no owner outside it has either.
 #[inline]
 fn address<O>(owner: &O) -> usize {
     const { assert!(size_of::<O>() > size_of::<usize>(), "two addresses of its own") };
@@ -228,8 +231,11 @@ pub struct Shard<'a, T, P = ()> {
 }
 
 impl<'a, T, P> Shard<'a, T, P> {
-    /// Attributes the shard's sections to `owner`: in the rules on sections within sections, all
-    /// shards with one owner are "the same", however many [`RwShards`] they belong to.
+    /// Returns a handle whose sections belong to `owner`: in the rules on sections within sections,
+    /// all shards with one owner are "the same", however many [`RwShards`] they belong to. Other
+    /// handles of the shard are not changed, so all callers must name the same owner.
+    ///
+    /// Does not compile if an `O` is not larger than a `usize`.
     ///
     /// # Examples
     ///
@@ -265,9 +271,9 @@ impl<'a, T, P> Shard<'a, T, P> {
         self.begin_read().unwrap_or_else(refuse_closed).run(section)
     }
 
-    /// Runs `section` on the value, to which no thread writes meanwhile, for as long as it takes: a
-    /// writer sleeps until the end. The reader writes to the shard's cache line twice, which
-    /// readers in [`read`](Self::read) often need not do.
+    /// Does what [`read`](Self::read) does, for sections of any length: a writer sleeps until the
+    /// end. The reader always writes to the shard's cache line twice, which [`read`](Self::read)
+    /// often need not do.
     ///
     /// # Panics
     ///
@@ -291,7 +297,9 @@ impl<'a, T, P> Shard<'a, T, P> {
     /// Begins what [`read`](Self::read) does; `None` if the shard is [closed](Self::close).
     ///
     /// So a caller can begin a section of this shard or, if it is closed, of another one, and run
-    /// either with the same code. Sections that a thread has begun must end in the reverse order.
+    /// either with the same code. Sections that a thread has begun must end in the reverse order:
+    /// else the checks of nesting may panic without reason, or miss a section that waits for ever.
+    /// Without std a section that has begun keeps no thread out until it runs.
     ///
     /// # Panics
     ///
@@ -301,7 +309,8 @@ impl<'a, T, P> Shard<'a, T, P> {
         self.lock.read(self.readers, self.owner).map(|inner| Reading { inner })
     }
 
-    /// Begins what [`scan`](Self::scan) does; `None` if the shard is [closed](Self::close).
+    /// Begins what [`scan`](Self::scan) does; `None` if the shard is [closed](Self::close). The
+    /// rules of [`begin_read`](Self::begin_read) hold.
     ///
     /// # Panics
     ///
@@ -310,7 +319,8 @@ impl<'a, T, P> Shard<'a, T, P> {
         self.lock.scan(self.readers, self.owner).map(|inner| Scanning { inner })
     }
 
-    /// Begins what [`write`](Self::write) does; `None` if the shard is [closed](Self::close).
+    /// Begins what [`write`](Self::write) does; `None` if the shard is [closed](Self::close). The
+    /// rules of [`begin_read`](Self::begin_read) hold.
     ///
     /// # Panics
     ///
@@ -364,7 +374,8 @@ fn refuse_closed<S>() -> S {
     panic!("the shard is closed")
 }
 
-/// A reading section that has begun, see [`Shard::begin_read`]. It ends when this is dropped.
+/// A reading section that has begun, see [`Shard::begin_read`]. It ends when it has run, or when
+/// this is dropped.
 ///
 /// # Examples
 ///
@@ -426,7 +437,8 @@ impl<T, P> fmt::Debug for Scanning<'_, T, P> {
     }
 }
 
-/// A writing section that has begun, see [`Shard::begin_write`]. It ends when this is dropped.
+/// A writing section that has begun, see [`Shard::begin_write`]. It ends when it has run, or when
+/// this is dropped.
 ///
 /// # Examples
 ///

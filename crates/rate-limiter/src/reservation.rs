@@ -13,7 +13,7 @@ use crate::{
 /// Tokens of a [`RateLimiter`] that may be used from [`ready_at`](Self::ready_at) on.
 ///
 /// Dropping the reservation leaves the tokens taken, as a drop does not know whether they were
-/// used. [`cancel`](Self::cancel) refunds them.
+/// used. [`cancel`](Self::cancel) refunds them, if it comes no later than `ready_at`.
 ///
 /// # Examples
 ///
@@ -55,10 +55,10 @@ impl<C> Reservation<'_, C> {
 impl<C: Clock> Reservation<'_, C> {
     /// Refunds the tokens, and returns how many tokens the next new reservation gains by that.
     ///
-    /// Usually it gains all of them. After [`ready_at`](Self::ready_at) nothing is refunded.
-    /// Reservations made after this one keep their times, so a new one, which comes after them, may
-    /// gain fewer tokens. A `try_acquire` before their times can take the refunded tokens all the
-    /// same.
+    /// Usually it gains all of them. After [`ready_at`](Self::ready_at) nothing is refunded, so a
+    /// reservation that was ready at once can hardly be cancelled. Reservations made after this one
+    /// keep their times, so a new one, which comes after them, may gain fewer tokens. A
+    /// `try_acquire` before their times can take the refunded tokens all the same.
     ///
     /// # Examples
     ///
@@ -114,9 +114,10 @@ impl<C: Clock> RateLimiter<C> {
     ///
     /// # Errors
     ///
-    /// [`Refused::TooMany`] if `n` is above [`limit`](Self::limit); [`Refused::NotNow`] while other
-    /// callers wait, with the time after which the tokens would be available, and while the limiter
-    /// is stopped for good.
+    /// [`Refused::TooMany`] if `n` is above [`limit`](Self::limit). [`Refused::NotNow`] in two
+    /// cases: while other callers wait, with the time after which the tokens would be available;
+    /// and while the limiter is stopped for good, with
+    /// [`Duration::MAX`](core::time::Duration::MAX).
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! A wait for tokens beside the wait queue.
+//! How a throttled reader, writer or stream waits for tokens: without a turn in the wait queue.
 
 use alloc::boxed::Box;
 
@@ -23,7 +23,8 @@ use crate::{
 
 /// The wait for tokens in one direction of a reader or writer.
 ///
-/// Each poll is a new request. What is kept from poll to poll only says when to poll again.
+/// Each poll is a new request. From poll to poll it keeps only since when the task waits, and when
+/// to poll again.
 pub(super) struct Pause<'l, C: Timer> {
     // Allocated by the first wait, and reused.
     sleeping: Option<Pin<Box<Sleeping<'l, C>>>>,
@@ -54,6 +55,7 @@ impl<C: Timer> Sleeping<'_, C> {
     }
 
     /// Starts a sleep until the tokens are available, at `earliest`, or keeps the one that runs.
+    /// The sleep may end later than that, as sleepers wake one after the other.
     fn sleep_until<A: Algorithm>(
         self: Pin<&mut Self>,
         limiter: &Limiter<A, C>,
@@ -63,8 +65,8 @@ impl<C: Timer> Sleeping<'_, C> {
     ) {
         let mut this = self.project();
         let latest = match this.sleep.is_some() {
-            // Tokens were refunded: the new sleep ends sooner by as much as the tokens come sooner,
-            // however late the last sleeper wakes.
+            // Tokens were refunded. The new sleep ends sooner by at least as much as the tokens
+            // come sooner, even if `due` puts this sleeper behind all others.
             true if earliest < *this.earliest => *this.due - this.earliest.since(earliest),
             true if earliest <= *this.due => return,
             // No sleep runs, or the one that runs ends too early.
@@ -141,8 +143,7 @@ impl<'l, C: Timer> Pause<'l, C> {
             let mut take = || {
                 now = shared.clock.now();
                 match limiter.state_ref().take(request, now) {
-                    // If that time is never, the task sleeps all the same: a new quota may bring it
-                    // forward.
+                    // The task sleeps even if `ready_at` is never, as a new quota may change that.
                     Err(Denied::Until(due)) => earliest = due.ready_at,
                     Err(Denied::Never(_)) => {}
                     taken => return Some(taken),

@@ -30,7 +30,7 @@ pub(crate) fn set_hooks(settings: &mut JobSettings, name: Cow<'static, str>) {
     }));
 }
 
-/// Returns the text of a panic, if it has one.
+/// Returns the text of a panic; "no message" if it has none.
 fn message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(|text| &**text)).unwrap_or("no message")
