@@ -35,15 +35,16 @@ struct Inside {
     innermost: Cell<Mark>,
     depth: Cell<usize>,
     // INVARIANT: the first `depth` entries are for the sections around the innermost one, the
-    // outermost first: a mark, and how many sections in a row have it.
-    around: [Cell<(Mark, usize)>; DEEPEST - 1],
+    // outermost first: a mark, and how many sections in a row have it. The last entry may have the
+    // mark of the innermost section, so up to `DEEPEST` entries are in use.
+    around: [Cell<(Mark, usize)>; DEEPEST],
 }
 
 thread_constant! {
     static INSIDE: Inside = Inside {
         innermost: Cell::new(0),
         depth: Cell::new(0),
-        around: [const { Cell::new((0, 0)) }; DEEPEST - 1],
+        around: [const { Cell::new((0, 0)) }; DEEPEST],
     };
 }
 
@@ -125,14 +126,7 @@ pub(super) fn assert_outside(address: usize) {
 
 /// Returns how many sections the thread is in, those of the same map in a row counted once.
 pub(super) fn depth() -> usize {
-    INSIDE.with(|inside| match inside.innermost.get() {
-        0 => 0,
-        innermost => {
-            let depth = inside.depth.get();
-            let is_in_a_row = depth > 0 && inside.around[depth - 1].get().0 == innermost;
-            depth + usize::from(!is_in_a_row)
-        }
-    })
+    INSIDE.with(Inside::levels)
 }
 
 impl Inside {
@@ -140,6 +134,18 @@ impl Inside {
     fn marks(&self) -> impl Iterator<Item = Mark> {
         let around = self.around[..self.depth.get()].iter().map(|around| around.get().0);
         around.chain([self.innermost.get()])
+    }
+
+    /// Returns how many sections the thread is in, those of the same map in a row counted once.
+    fn levels(&self) -> usize {
+        match self.innermost.get() {
+            0 => 0,
+            innermost => {
+                let depth = self.depth.get();
+                let is_in_a_row = depth > 0 && self.around[depth - 1].get().0 == innermost;
+                depth + usize::from(!is_in_a_row)
+            }
+        }
     }
 
     /// Remembers the innermost section, which is about to be an outer one. Panics if the new
@@ -154,14 +160,14 @@ impl Inside {
         if self.marks().any(is_in_the_way) {
             refuse();
         }
+        assert!(
+            mark == outer || self.levels() < DEEPEST,
+            "closures of maps run within each other more than {DEEPEST} deep"
+        );
         let (last, times) = depth.checked_sub(1).map_or((0, 0), |last| self.around[last].get());
         if last == outer {
             self.around[depth - 1].set((last, times + 1));
         } else {
-            assert!(
-                depth < self.around.len(),
-                "closures of maps run within each other more than {DEEPEST} deep"
-            );
             self.around[depth].set((outer, 1));
             self.depth.set(depth + 1);
         }

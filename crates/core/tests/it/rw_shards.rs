@@ -238,3 +238,30 @@ fn meet(shards: &RwShards<u32>) {
     let read = || only(shards).scan(|_| ());
     only(shards).scan(|_| thread::scope(|s| s.spawn(read).join().unwrap()));
 }
+
+/// Reads the shards, each within the one before, and runs `f` within the last.
+fn within(shards: &[RwShards<u32>], f: &dyn Fn()) {
+    match shards {
+        [first, rest @ ..] => only(first).read(|_| within(rest, f)),
+        [] => f(),
+    }
+}
+
+#[test]
+fn sections_of_the_same_shards_in_a_row_are_one_level_at_the_deepest_level_too() {
+    let shards: Vec<_> = (0..9).map(|_| one()).collect();
+    let (ninth, deepest) = (only(&shards[8]), only(&shards[7]));
+    let refuses_a_ninth = || catch_unwind(AssertUnwindSafe(|| ninth.read(|_| ()))).is_err();
+    within(&shards[..8], &|| {
+        assert!(refuses_a_ninth());
+        for _ in 0..3 {
+            deepest.read(|_| deepest.read(|_| assert!(refuses_a_ninth())));
+            assert_eq!(rw_shards::sections_around(), 8);
+        }
+    });
+    assert_eq!(rw_shards::sections_around(), 0);
+    // Sections in a row at the level before take no level away either.
+    within(&shards[..7], &|| {
+        only(&shards[6]).read(|_| deepest.write(|_| assert!(refuses_a_ninth())));
+    });
+}
