@@ -26,9 +26,9 @@ use crate::keyed::KeyOf;
 /// Makes equal requests that are in flight at the same time share one call: its response, or its
 /// error, is cloned for each. Nothing is cached.
 ///
-/// Which requests are equal, the key says; a request without a key is called for by itself. All
+/// Requests with the same key are equal; a request without a key has a call of its own. All
 /// services that the layer makes, and all clones of these, share their calls. If the caller whose
-/// request was called for gives up, the next one's request is.
+/// request is in flight gives up, the next caller's request is called for instead.
 ///
 /// It is always ready: a call makes its clone of the inner service ready when it leads, so that
 /// those that wait for its response reserve nothing there.
@@ -62,7 +62,7 @@ pub struct CoalesceLayer<F, K, T> {
 }
 
 impl<F, K, T> CoalesceLayer<F, K, T> {
-    /// Creates a layer that takes requests with the same key, as found by `key`, for equal.
+    /// Creates a layer that treats requests as equal if `key` finds the same key for them.
     pub fn new(key: F) -> Self {
         Self { key, flight: Arc::new(Flight::new()) }
     }

@@ -41,7 +41,7 @@ pub trait KeyedGate<K> {
     ///
     /// # Errors
     ///
-    /// There are as many keys as may be, and all are in use.
+    /// There are as many keys as allowed, and all are in use.
     fn gate_of(&self, key: K) -> Result<Self::Gate, TooManyKeys>;
 
     /// Translates a refusal of the gate, which may find only when it is entered that there are as
@@ -96,7 +96,7 @@ where
 pub enum KeyedRefused<R> {
     /// The request has no key.
     NoKey,
-    /// Its key is new, and there are as many as may be.
+    /// Its key is new, and there are as many keys as allowed.
     TooManyKeys,
     /// The gate of its key refused.
     Refused(R),

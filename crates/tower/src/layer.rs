@@ -34,9 +34,9 @@ use crate::{
 ///
 /// All services that the layer makes, and all clones of these, share the one gate.
 ///
-/// To be ready is the inner service's affair, and what it reserves for that, as a permit of
-/// tower's own `ConcurrencyLimit` or a place in a `Buffer`, is held while the call waits for the
-/// gate. Gates in a row reserve nothing: put a semaphore into the row instead, or let the gate
+/// `poll_ready` asks the inner service only. What that reserves (a permit of tower's own
+/// `ConcurrencyLimit`, a place in a `Buffer`) is held while the call waits for the gate. Gates in a
+/// row reserve nothing: put a semaphore into the row instead, or let the gate
 /// [refuse](Self::refuse).
 ///
 /// # Examples
@@ -149,7 +149,7 @@ impl<G, A, S> GateLayer<G, A, S> {
         self.admit(WaitingAtMost { timer, duration })
     }
 
-    /// Lets calls never wait: what cannot enter at once is refused.
+    /// Makes no call wait: a call that cannot enter at once is refused.
     pub fn refuse(self) -> GateLayer<G, Refusing, S> {
         self.admit(Refusing)
     }

@@ -18,7 +18,7 @@ use crate::error::{GateError, Refusal};
 ///
 /// # Panics
 ///
-/// The `poll_ready` of its services, if the wrapped layer's service refuses there instead of in its
+/// Its services panic in `poll_ready` if the wrapped layer's service refuses there and not in its
 /// call: there is no response before there is a request. The layers of this crate do not.
 #[derive(Clone, Copy)]
 pub struct RespondLayer<L, F> {
