@@ -2,10 +2,11 @@
 
 use core::{future::Future, mem::ManuallyDrop};
 
+#[cfg(target_has_atomic = "ptr")]
+use tidegate_core::primitive::Arc;
 use tidegate_core::{
     Clock, Gate, Outcome, Timer, Timestamp,
     gate::{Classified, RunAsync},
-    primitive::Arc,
 };
 
 use crate::{
