@@ -89,3 +89,21 @@ fn room_that_a_keyed_submitter_cannot_use_is_passed_on() {
         assert!(keyed.is_empty());
     });
 }
+
+/// If each of two threads made a queue for the key, both jobs would find room.
+#[test]
+fn the_first_jobs_of_a_key_share_its_queue() {
+    model(|| {
+        let pool = WorkerPool::detached(2);
+        let keyed = pool.keyed(NonZeroUsize::MIN);
+        let other = {
+            let keyed = keyed.clone();
+            thread::spawn(move || keyed.try_submit('a', || ()).is_ok())
+        };
+        let is_in = keyed.try_submit('a', || ()).is_ok();
+        assert!(is_in != other.join().unwrap());
+        pool.close();
+        pool.worker().wait();
+        assert!(keyed.is_empty());
+    });
+}
