@@ -144,3 +144,24 @@ where
         self.waiting
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Lineage;
+
+    #[test]
+    fn items_wait_for_the_one_of_their_key_and_are_counted_while_they_do() {
+        let mut keys = PerKey::new(|value: &u8| value % 2);
+        let item = |value: u8| Some(Item { lineage: Lineage::item(value.into()), value });
+        let odd = keys.arrive(&mut item(1)).unwrap();
+        let even = keys.arrive(&mut item(2)).unwrap();
+        assert!(keys.arrive(&mut item(3)).is_none() && keys.arrive(&mut item(5)).is_none());
+        assert_eq!(keys.waiting(), 2);
+        for (value, left) in [(3, 1), (5, 0)] {
+            let (key, item) = keys.leave(odd).unwrap();
+            assert_eq!((key, item.value, keys.waiting()), (odd, value, left));
+        }
+        assert!(keys.leave(odd).is_none() && keys.leave(even).is_none());
+    }
+}

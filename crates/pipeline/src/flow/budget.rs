@@ -54,3 +54,39 @@ impl Budget {
         self.full = full.clamp(*RANGE.start(), *RANGE.end());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::task::{Context, Waker};
+
+    use super::*;
+
+    const MUCH: Duration = Duration::from_millis(1);
+    const LITTLE: Duration = Duration::from_nanos(99_999);
+
+    /// Returns how many items a whole poll moves.
+    fn items_of_a_poll(budget: &mut Budget) -> usize {
+        let mut cx = Context::from_waker(Waker::noop());
+        budget.refill();
+        assert!(!budget.is_spent());
+        let items = (0..10_000).take_while(|_| budget.spend(&mut cx)).count();
+        assert!(budget.is_spent());
+        items
+    }
+
+    #[test]
+    fn a_budget_doubles_after_a_short_poll_and_halves_after_a_long_one() {
+        let mut budget = Budget::new();
+        assert_eq!(items_of_a_poll(&mut budget), 256);
+        budget.adapt(LITTLE);
+        assert_eq!(items_of_a_poll(&mut budget), 512);
+        budget.adapt(TARGET);
+        assert_eq!(items_of_a_poll(&mut budget), 256);
+        budget.adapt(MUCH);
+        assert_eq!(items_of_a_poll(&mut budget), 128);
+        (0..9).for_each(|_| budget.adapt(MUCH));
+        assert_eq!(items_of_a_poll(&mut budget), 32);
+        (0..9).for_each(|_| budget.adapt(LITTLE));
+        assert_eq!(items_of_a_poll(&mut budget), 4096);
+    }
+}

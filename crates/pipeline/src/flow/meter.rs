@@ -123,3 +123,64 @@ impl Meter {
         stats
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn micros(micros: u64) -> Duration {
+        Duration::from_micros(micros)
+    }
+
+    /// Returns after how many calls one is to be timed.
+    fn calls_until_a_sample(meter: &mut Meter) -> usize {
+        1 + (0..1000).take_while(|_| !meter.call()).count()
+    }
+
+    #[test]
+    fn after_a_short_call_fewer_are_timed() {
+        let mut meter = Meter::new("stage", 1);
+        assert_eq!(calls_until_a_sample(&mut meter), 1);
+        meter.sample(SHORT - Duration::from_nanos(1));
+        assert_eq!(calls_until_a_sample(&mut meter), 256);
+        meter.sample(SHORT);
+        assert_eq!(calls_until_a_sample(&mut meter), 32);
+        meter.sample(micros(5));
+        assert_eq!(calls_until_a_sample(&mut meter), 32);
+    }
+
+    #[test]
+    fn calls_that_are_not_timed_count_as_those_that_are() {
+        let mut meter = Meter::new("stage", 1);
+        (0..10).for_each(|_| _ = meter.call());
+        meter.sample(micros(2));
+        meter.sample(micros(4));
+        assert_eq!(meter.stats().busy, micros(30));
+    }
+
+    #[test]
+    fn what_a_call_says_about_items_depends_on_who_is_called() {
+        let counts = |counting| {
+            let mut meter = Meter { counting, skipped: 2, ..Meter::new("stage", 1) };
+            meter.stats.failed = 1;
+            (0..10).for_each(|_| _ = meter.call());
+            let stats = meter.stats();
+            (stats.received, stats.emitted)
+        };
+        assert_eq!(counts(Counting::Own), (0, 0));
+        assert_eq!(counts(Counting::Calls), (10, 7));
+        assert_eq!(counts(Counting::Asked), (7, 7));
+    }
+
+    /// Time that threads of a pool measure is not measured again by the sleep of the flow.
+    #[test]
+    fn work_that_is_measured_elsewhere_is_counted_once() {
+        let mut meter = Meter::new("stage", 4);
+        meter.set_in_flight(6, 3);
+        meter.slept(micros(10));
+        assert_eq!(meter.stats().busy, micros(30));
+        meter.measured(micros(7));
+        meter.slept(micros(10));
+        assert_eq!(meter.stats().busy, micros(37));
+    }
+}

@@ -164,3 +164,18 @@ impl Monitor {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_load_of_a_stage_is_its_busy_time_per_unit_of_capacity() {
+        let load = |capacity| {
+            let stats =
+                StageStats { capacity, busy: Duration::from_secs(6), ..StageStats::default() };
+            stats.load().as_secs()
+        };
+        assert_eq!([0, 1, 3].map(load), [6, 6, 2]);
+    }
+}

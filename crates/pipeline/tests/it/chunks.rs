@@ -360,19 +360,19 @@ fn stages_of_one_worker_are_accounted_for_one_by_one() {
                 if item % 10 == 0 { Err("first") } else { Ok(item) }
             })
             .on_error(OnError::Skip)
-            .and_map("second", |item| if item % 10 == 1 { quiet_panic("second") } else { item })
+            .and_map("second", |item| if item % 5 == 1 { quiet_panic("second") } else { item })
             .on_error(OnError::divert(|error| {
-                assert_eq!((error.stage(), error.index() % 10), ("second", 1))
+                assert_eq!((error.stage(), error.index() % 5), ("second", 1))
             }))
             .and_map("third", |item| item);
         let monitor = flow.monitor();
         let run = flow.run();
         let summary = if on_threads { run.run_on_threads(n(2)) } else { run.wait() }.unwrap();
-        assert_eq!((summary.succeeded, summary.failed, summary.skipped), (80, 10, 10));
+        assert_eq!((summary.succeeded, summary.failed, summary.skipped), (70, 20, 10));
         let [_, first, second, third] = monitor.stats().stages.try_into().unwrap();
         assert_eq!((first.received, first.emitted, first.failed), (100, 90, 10));
-        assert_eq!((second.received, second.emitted, second.failed), (90, 80, 10));
-        assert_eq!((third.received, third.emitted, third.failed), (80, 80, 0));
+        assert_eq!((second.received, second.emitted, second.failed), (90, 70, 20));
+        assert_eq!((third.received, third.emitted, third.failed), (70, 70, 0));
     }
 }
 

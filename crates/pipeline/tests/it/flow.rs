@@ -312,6 +312,15 @@ fn stats_say_which_stage_works_and_which_waits() {
 }
 
 #[test]
+fn an_item_that_a_stage_skips_is_received_and_not_emitted() {
+    let flow = Pipeline::from_iter(0..10).filter("even", |n| n % 2 == 0).map("add", |n| n + 1);
+    let monitor = flow.monitor();
+    assert_eq!(flow.run().wait().unwrap().skipped, 5);
+    let [source, even, add] = monitor.stats().stages.try_into().unwrap();
+    assert_eq!((source.emitted, even.received, even.emitted, add.received), (10, 10, 5, 5));
+}
+
+#[test]
 fn a_run_can_be_sent_and_outlive_its_maker() {
     fn spawnable<F: Future + Send + 'static>(future: F) -> F {
         future

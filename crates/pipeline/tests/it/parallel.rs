@@ -303,3 +303,26 @@ fn each_item_adds_to_the_budget_of_retries() {
     let flow = flow.try_map_async("work", n(1), work).retry(backoff);
     assert_eq!(flow.run().wait().unwrap().succeeded, 1000);
 }
+
+/// A stage without room drives those before it, also through a box.
+#[test]
+fn a_boxed_stage_goes_on_while_the_next_one_has_no_room() {
+    let (before, behind) = (Desk::new(3), Desk::new(3));
+    let flow = Pipeline::from_iter(0..3)
+        .try_map_async("before", n(1), |item| before.work(item))
+        .boxed()
+        .try_map_async("behind", n(1), |item| behind.work(item));
+    let mut run = Task::new(flow.collect());
+    assert!(run.is_pending());
+    before.done(0);
+    assert!(run.is_pending());
+    assert_eq!((before.started(), behind.started()), (2, 1));
+    before.done(1);
+    let polls = before.polls(1);
+    assert!(run.is_pending());
+    assert_eq!(before.polls(1), polls + 1, "nobody asks for its result, but it goes on");
+    (0..2).for_each(|item| behind.done(item));
+    before.done(2);
+    behind.done(2);
+    assert_eq!(run.output().unwrap(), [0, 1, 2]);
+}

@@ -51,6 +51,21 @@ fn a_thread_in_a_long_item_keeps_no_other_from_work() {
     assert!(has_come.into_inner());
 }
 
+/// Each of the first items leaves a further thread, if there were one, the time to come.
+#[test]
+fn a_run_on_one_thread_works_on_the_calling_one_alone() {
+    let here = thread::current().id();
+    let work = |item: u64| {
+        if item < 20 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::current().id() == here
+    };
+    let flow = Pipeline::from_iter(0..2000).map_on(Threads, "work", n(4), work).unordered();
+    let here = flow.collect().run_on_threads(n(1)).unwrap();
+    assert!(here.len() == 2000 && here.into_iter().all(|is_here| is_here));
+}
+
 #[test]
 fn a_run_is_woken_by_its_source_while_every_thread_sleeps() {
     let (queue, results) = (Queue::unbounded(), Queue::unbounded());
