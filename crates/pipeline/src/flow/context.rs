@@ -221,3 +221,29 @@ pub(crate) fn system_time() -> Option<Timestamp> {
 pub(crate) fn system_time() -> Option<Timestamp> {
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use core::task::Waker;
+
+    use super::*;
+
+    /// Polls a flow of which at most `most` items can move, in no time. Returns how many have.
+    fn moved(flow: &mut Flow<'_>, most: usize) -> usize {
+        let mut cx = Context::from_waker(Waker::noop());
+        flow.begin_poll(&mut cx);
+        let items = (0..most).take_while(|_| flow.budget.spend(&mut cx)).count();
+        flow.end_poll();
+        items
+    }
+
+    /// A random schedule must be the same however long its polls take.
+    #[test]
+    fn only_a_poll_that_spends_its_budget_adapts_it_unless_the_schedule_is_random() {
+        let mut flow = Flow::new();
+        flow.set_clock(Timestamp::default);
+        assert_eq!([10_000, 1, 10_000].map(|most| moved(&mut flow, most)), [256, 1, 512]);
+        flow.rng = Some(Random::new(7));
+        assert_eq!([10_000, 10_000].map(|most| moved(&mut flow, most)), [1024, 1024]);
+    }
+}

@@ -365,3 +365,41 @@ impl<In, L: ChunkWork<In>> Drop for FlowSide<In, L> {
         self.0.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core::{pin::Pin, task::Waker, time::Duration};
+
+    use futures_core::Stream;
+    use test_kit::Task;
+    use tidegate_worker_pool::WorkerPool;
+
+    use super::*;
+    use crate::{Pipeline, Queue};
+
+    /// Each poll of a stream is one of the flow, and takes one result at most.
+    #[test]
+    fn a_worker_gets_new_items_although_results_of_a_chunk_are_left() {
+        let (pool, queue) = (WorkerPool::detached(4), Queue::unbounded());
+        let mut worker = Task::new(pool.worker());
+        let mut flow =
+            Pipeline::from_queue(&queue).map_on(&pool, "pass", NonZeroUsize::MIN, |item| item);
+        flow.stages.chunk_size.learn(1, Duration::ZERO);
+        assert_eq!(flow.stages.chunk_size.size(), 2);
+        let (monitor, mut stream) = (flow.monitor(), flow.into_stream());
+        let mut next = || {
+            let polled = Pin::new(&mut stream).poll_next(&mut Context::from_waker(Waker::noop()));
+            polled.map(|item| item.map(Result::unwrap))
+        };
+        (0..2).for_each(|item| queue.try_push(item).unwrap());
+        assert_eq!(next(), Poll::Pending);
+        let _ = worker.poll();
+        assert_eq!(next(), Poll::Ready(Some(0)));
+        queue.try_push(2).unwrap();
+        assert_eq!(next(), Poll::Ready(Some(1)));
+        assert_eq!(monitor.stats().summary.read, 3);
+        let _ = worker.poll();
+        queue.close();
+        assert_eq!((next(), next()), (Poll::Ready(Some(2)), Poll::Ready(None)));
+    }
+}

@@ -210,3 +210,40 @@ impl<In: Send, L: ChunkWork<In, Out: Send>> WorkQueue for ChunkExchange<In, L> {
         contain(|| self.waker_cell.wake());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+    use crate::{
+        flow::{Flow, Plain},
+        offload::Apply,
+    };
+
+    #[test]
+    fn a_worker_that_has_left_is_replaced_by_one() {
+        let mut flow = Flow::new();
+        let pass = Apply::<_, Plain>::new(|item: u64| item, flow.ledger.add_stage("pass", 1));
+        let exchange = ChunkExchange::new(pass, NonZeroUsize::MIN, flow.waker_cell.clone());
+        let put = |seq| {
+            let (lineages, items) = (vec![Lineage::item(seq)], DropEach::new(vec![seq]));
+            exchange.put(Chunk { seq, lineages, items }, true)
+        };
+        let collect = || exchange.collect(&mut Vec::new());
+        for lap in 0..3 {
+            assert!(put(2 * lap), "no worker is there");
+            assert!(!put(2 * lap + 1), "the stage may have one");
+            assert!(exchange.work_one());
+            exchange.leave();
+            assert_eq!((collect(), collect()), (1, 0));
+            assert!(!exchange.work_one());
+            assert_eq!(collect(), 0);
+        }
+        for _ in 0..3 {
+            assert!(put(6));
+            exchange.clear();
+            assert!(!exchange.work_one(), "it has come in vain");
+        }
+    }
+}

@@ -125,3 +125,31 @@ impl<'h, F: SendRun> SharedRun<'h, F> {
 }
 
 debug_by_name!(SharedRun<'h, F: Future>);
+
+#[cfg(test)]
+mod tests {
+    use core::{cell::Cell, num::NonZeroUsize};
+
+    use crate::{Pipeline, Threads};
+
+    /// Runs a flow on this thread. Returns whether it has asked for another one, after so many were
+    /// expected and so many of these were given up.
+    fn asks_for_a_thread(expected: usize, given_up: usize) -> bool {
+        let flow = Pipeline::from_iter(0..9).map_on(Threads, "pass", NonZeroUsize::MIN, |n| n);
+        let Ok(shared_run) = flow.run().into_shared_run() else { panic!("it is on threads") };
+        (0..expected).for_each(|_| shared_run.expect_one());
+        (0..given_up).for_each(|_| shared_run.expect_one_less());
+        let has_asked = Cell::new(false);
+        shared_run.work(&|| has_asked.set(true));
+        assert_eq!(shared_run.into_output().unwrap().succeeded, 9);
+        has_asked.get()
+    }
+
+    #[test]
+    fn a_thread_is_asked_for_unless_one_is_expected() {
+        assert!(asks_for_a_thread(0, 0));
+        assert!(!asks_for_a_thread(1, 0));
+        assert!(asks_for_a_thread(1, 1), "it could not be started");
+        assert!(!asks_for_a_thread(2, 1));
+    }
+}

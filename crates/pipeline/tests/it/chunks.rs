@@ -432,3 +432,16 @@ fn no_worker_is_requested_where_nothing_waits() {
     assert_eq!(run.output().unwrap().succeeded, 10);
     assert_eq!(pool.stats().submitted, 5);
 }
+
+/// Half of a chunk is emitted, and nothing else is in the stage, which asks itself for room.
+#[test]
+fn a_stage_goes_on_while_the_next_has_no_room_for_the_rest_of_a_chunk() {
+    for seed in 0..50 {
+        let flow = Pipeline::from_iter(0..20)
+            .after_stop(AfterStop::Abandon)
+            .map_on(Threads, "pass", n(1), |item| item)
+            .map_async("next", n(1), |item| async move { item })
+            .window(n(1));
+        assert!(flow.collect().run_deterministic(seed).unwrap().into_iter().eq(0..20));
+    }
+}

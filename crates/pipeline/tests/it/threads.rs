@@ -114,3 +114,14 @@ fn no_more_threads_are_started_than_find_something_to_do() {
     let threads = by.into_inner().unwrap().len();
     assert!(threads <= 16, "{threads} threads");
 }
+
+#[test]
+fn a_thread_drives_the_flow_before_it_works_on_the_next_chunk() {
+    let (begun, seen) = (Queue::unbounded(), Queue::unbounded());
+    let work = |item: usize| begun.try_push(item).map(|()| item);
+    let flow = Pipeline::from_iter(0..9).try_map_on(Threads, "work", n(1), work);
+    // The first two chunks, of an item each, wait together.
+    let flow = flow.for_each(|_| seen.try_push(begun.len()).unwrap());
+    assert_eq!(flow.run_on_threads(n(1)).unwrap().succeeded, 9);
+    assert_eq!([(); 2].map(|()| seen.try_pop().unwrap()), [1, 2]);
+}
