@@ -44,7 +44,8 @@ run() {
 }
 
 case "${1-}" in
-    # Not those that count what is allocated, and not those of tower and metrics, which are safe code above the patterns: their servers and exporters take minutes to compile.
+    # Not those that count what is allocated. Nor those of tower and metrics, which are safe code above the patterns: their servers
+    # and exporters take minutes to compile.
     "") PROPTEST_CASES=${PROPTEST_CASES:-32} run -p loom-tests -p 'tidegate-[!tm]*' --lib --test '[!m]*' ;;
     --long)
         until=$((SECONDS + ${2:?how many minutes?} * 60)) rounds=0

@@ -1,6 +1,10 @@
 //! What the guard is made of: a limiter, a breaker and an adaptive limit, as the settings say.
 
-use std::{net::IpAddr, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{extract::ConnectInfo, http::Extensions};
 use tidegate::{
